@@ -1,0 +1,202 @@
+"""Who ran what: one record for each executed query, as a line of text or of JSON."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Literal
+
+from micromegas_auth.attribution import Caller
+from micromegas_auth.text import fields
+
+Status = Literal["ok", "error", "cancelled", "running"]
+AuditFormat = Literal["text", "json"]
+
+_ALWAYS_QUOTED = frozenset({"sql", "name", "error"})
+
+
+class AuditLog:
+    """Writes the audit records of a server.
+
+    A query gets its record when it ends; one that is still running after `running_after` seconds also gets one with
+    `status=running`, so that a query which takes the server down with it is known.
+
+    Args:
+        write: Takes one complete line without its newline. It is called from several threads.
+        format: `text` (`execute_query user=... sql="..." ...`) or `json` (one object a line). Every byte a caller
+            chose is escaped in both: a record is always exactly one line.
+        clock: The time, in seconds since the epoch.
+        running_after: After how many seconds a query is reported as still running.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        *,
+        format: AuditFormat = "text",  # noqa: A002 - the word of the command line
+        clock: Callable[[], float] = time.time,
+        running_after: float = 1.0,
+    ) -> None:
+        self._write = write
+        self._format = format
+        self._clock = clock
+        self._running_after = running_after
+        self._running: dict[str, QueryRecord] = {}
+        self._busy = threading.Event()
+        self._closed = threading.Event()
+        self._watcher: threading.Thread | None = None
+        self._watcher_lock = threading.Lock()
+
+    def start(
+        self,
+        caller: Caller,
+        sql: str,
+        *,
+        time_range: str | None = None,
+        limit: int | None = None,
+        peer: str | None = None,
+    ) -> "QueryRecord":
+        """Begin the record of a query that `caller` runs.
+
+        Args:
+            caller: Who runs it, and for whom.
+            sql: The whole text of the query.
+            time_range: The time range it is bound to, as an ISO 8601 interval `begin/end`.
+            limit: The number of rows it is bound to.
+            peer: The network address of the client.
+
+        Returns:
+            The record; its owner must call `finish` exactly when the query ends, however it ends.
+        """
+        record = QueryRecord(self, caller, sql, time_range, limit, peer, self._clock())
+        self._running[record.query_id] = record
+        if not self._busy.is_set():
+            self._wake_watcher()
+        return record
+
+    def close(self) -> None:
+        """End the watching thread. Queries that still run are recorded with `status=running` if they were not yet."""
+        self._closed.set()
+        self._busy.set()
+        for record in list(self._running.values()):
+            record.report_running()
+
+    def _wake_watcher(self) -> None:
+        with self._watcher_lock:
+            if self._watcher is None or not self._watcher.is_alive():  # not alive: this is a forked child
+                self._watcher = threading.Thread(target=self._watch, name="micromegas-audit", daemon=True)
+                self._watcher.start()
+            self._busy.set()
+
+    def _watch(self) -> None:
+        while not self._closed.is_set():
+            self._busy.wait()
+            now = self._clock()
+            for record in list(self._running.values()):
+                if now - record.started_at >= self._running_after:
+                    record.report_running()
+            if not self._running:
+                self._busy.clear()
+                # A query may have begun between the look and the clearing: it found the event still set.
+                if self._running:
+                    self._busy.set()
+            self._closed.wait(self._running_after / 4)
+
+    def emit(self, record: "QueryRecord", status: Status, rows: int, size: int, error: str | None) -> None:
+        """Write one record; used by QueryRecord."""
+        auth, attribution = record.caller.auth, record.caller.attribution
+        now = self._clock()
+        pairs: list[tuple[str, object]] = [
+            ("range", record.time_range),
+            ("sql", record.sql),
+            ("limit", record.limit),
+            ("user", attribution.user_id),
+            ("email", attribution.user_email),
+            ("name", attribution.user_name),
+            ("org", attribution.org_id),
+            ("client", attribution.client_type),
+            ("service_account", attribution.service_account),
+            ("asserted", _asserted(record.caller)),
+            ("subject", auth.subject),
+            ("issuer", auth.issuer),
+            ("auth", auth.auth_type.value),
+            ("admin", auth.is_admin),
+            ("peer", record.peer),
+            ("status", status),
+            ("error", error),
+            ("rows", rows),
+            ("bytes", size),
+            ("ms", round((now - record.started_at) * 1000, 3)),
+            ("query_id", record.query_id),
+        ]
+        if self._format == "json":
+            time_text = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
+            document = {"time": time_text, "event": "execute_query", **{k: v for k, v in pairs if v is not None}}
+            self._write(json.dumps(document))
+        else:
+            self._write("execute_query " + fields(pairs, _ALWAYS_QUOTED))
+
+    def forget(self, record: "QueryRecord") -> bool:
+        """Whether `record` was still open; it is closed now. Used by QueryRecord."""
+        return self._running.pop(record.query_id, None) is not None
+
+
+class QueryRecord:
+    """The record of one running query, made by `AuditLog.start`.
+
+    Attributes:
+        query_id: 16 hexadecimal digits; every error the client gets for this query carries them.
+    """
+
+    __slots__ = ("_log", "_reported", "caller", "limit", "peer", "query_id", "sql", "started_at", "time_range")
+
+    def __init__(
+        self,
+        log: AuditLog,
+        caller: Caller,
+        sql: str,
+        time_range: str | None,
+        limit: int | None,
+        peer: str | None,
+        started_at: float,
+    ) -> None:
+        self._log = log
+        self._reported = False
+        self.caller = caller
+        self.sql = sql
+        self.time_range = time_range
+        self.limit = limit
+        self.peer = peer
+        self.started_at = started_at
+        self.query_id = os.urandom(8).hex()
+
+    def finish(self, status: Status, *, rows: int = 0, size: int = 0, error: str | None = None) -> None:
+        """Write the record. Only the first call writes one.
+
+        Args:
+            status: `ok`, `error` or `cancelled`.
+            rows: How many rows were sent.
+            size: How many bytes of Arrow buffers were sent.
+            error: What failed, for the log.
+        """
+        if self._log.forget(self):
+            self._log.emit(self, status, rows, size, error)
+
+    def report_running(self) -> None:
+        """Write a record with `status=running`, once."""
+        if not self._reported:
+            self._reported = True
+            self._log.emit(self, "running", 0, 0, None)
+
+
+def _asserted(caller: Caller) -> str | None:
+    """Which of user and e-mail nobody but the caller vouches for."""
+    attribution = caller.attribution
+    names = [
+        name
+        for name, value in (("user", attribution.user_id), ("email", attribution.user_email))
+        if value is not None and f"user_{'id' if name == 'user' else name}" not in attribution.verified
+    ]
+    return ",".join(names) or None

@@ -1,0 +1,78 @@
+"""Decisions kept for a while, so that the signature of a token is checked once and not at each request."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from cachetools import LRUCache
+
+from micromegas_auth.identity import AuthContext, Authenticator, Credential
+from micromegas_auth.security_log import log_authenticated
+
+
+class Generation:
+    """Counts the events after which no decision made before may be used: a key withdrawn, a policy changed."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def advance(self) -> None:
+        """From now on, every decision made before is made anew."""
+        # Two at once may count as one: what matters is only that the value differs from what it was before.
+        self.value += 1
+
+
+class CachingAuthenticator:
+    """Keeps the good decisions of another authenticator under the digest of the credential, never the credential.
+
+    A decision ends with its token, after `ttl`, or when `generation` advances, whichever comes first. A token in the
+    leeway after its `exp` is judged anew each time. Refusals are not kept: they may depend on what changes, and a
+    flood of junk must not drive the good entries out.
+
+    Args:
+        inner: Who decides.
+        size: How many decisions are kept; the least recently used goes first.
+        ttl: For how many seconds at the most.
+        generation: Shared with whatever can end decisions early.
+        clock: The time, in seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        inner: Authenticator,
+        *,
+        size: int,
+        ttl: float,
+        generation: Generation,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._inner = inner
+        self._ttl = ttl
+        self._generation = generation
+        self._clock = clock
+        # An LRUCache moves what it reads, so reading takes the lock too.
+        self._entries: LRUCache[bytes, tuple[AuthContext, float, int]] = LRUCache(size)
+        self._lock = threading.Lock()
+
+    def authenticate(self, credential: Credential, *, wait: bool = True) -> AuthContext | None:
+        """See `Authenticator.authenticate`."""
+        with self._lock:
+            entry = self._entries.get(credential.digest)
+        if entry is not None:
+            auth, valid_until, generation = entry
+            if generation == self._generation.value and self._clock() < valid_until:
+                log_authenticated(auth, first=False)
+                return auth
+        # Read before the inner decision: if it advances meanwhile, the new entry is void from the start.
+        generation = self._generation.value
+        decided = self._inner.authenticate(credential, wait=wait)
+        if decided is not None:
+            valid_until = self._clock() + self._ttl
+            if decided.expires_at is not None:
+                valid_until = min(valid_until, decided.expires_at)
+            with self._lock:
+                self._entries[credential.digest] = (decided, valid_until, generation)
+            log_authenticated(decided, first=True)
+        return decided

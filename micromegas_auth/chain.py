@@ -1,0 +1,23 @@
+"""Several authenticators in a row."""
+
+from collections.abc import Sequence
+
+from micromegas_auth.identity import AuthContext, Authenticator, Credential
+
+
+class AuthenticatorChain:
+    """Asks each in turn; the first that knows the kind of credential decides, and its AuthError ends the search.
+
+    Args:
+        authenticators: In the order they are asked.
+    """
+
+    def __init__(self, authenticators: Sequence[Authenticator]) -> None:
+        self._authenticators = tuple(authenticators)
+
+    def authenticate(self, credential: Credential, *, wait: bool = True) -> AuthContext | None:
+        """See `Authenticator.authenticate`."""
+        for authenticator in self._authenticators:
+            if (auth := authenticator.authenticate(credential, wait=wait)) is not None:
+                return auth
+        return None

@@ -1,0 +1,97 @@
+"""What the verified claims of a token say about its bearer: e-mail, groups, admin, delegation."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from micromegas_auth.identity import AuthContext, AuthType
+from micromegas_auth.policy import USER_MUTABLE_CLAIMS, Admins, IssuerPolicy
+from micromegas_auth.text import is_safe
+
+MAX_EMAIL_LENGTH = 320
+MAX_GROUPS = 1000
+
+
+def auth_context(
+    claims: dict[str, Any], policy: IssuerPolicy, admins: Admins, *, audience: str, key_id: str | None
+) -> AuthContext:
+    """Read the identity out of claims that have passed `verify_token`.
+
+    Args:
+        claims: The claims.
+        policy: How this issuer's claims are read.
+        admins: Who is an admin.
+        audience: The member of `aud` that was accepted.
+        key_id: The kid of the key that verified the token.
+    """
+    subject: str = claims["sub"]
+    emails = list(_emails(claims, policy))
+    email = emails[0][0] if emails else None
+    verified_emails = {address for address, verified in emails if verified}
+    token_id = claims.get("jti")
+    return AuthContext(
+        subject=subject,
+        auth_type=AuthType.OIDC,
+        email=email,
+        email_verified=email in verified_emails,
+        issuer=policy.issuer,
+        audience=audience,
+        expires_at=float(claims["exp"]),
+        is_admin=_is_admin(policy.issuer, subject, verified_emails, admins),
+        allow_delegation=subject in policy.delegates or is_service_account(claims),
+        groups=_groups(claims.get("groups")),
+        key_id=key_id,
+        token_id=token_id if isinstance(token_id, str) else None,
+        issued_at=float(claims["iat"]) if "iat" in claims else None,
+    )
+
+
+def is_service_account(claims: dict[str, Any]) -> bool:
+    """Whether a token was issued to a client for itself, not for a user who logged in.
+
+    Providers mark the client credentials grant (RFC 6749 section 4.4) each in their own way; RFC 9068 section 2.2 has
+    `sub` equal the client. What only a login can leave in a token (OIDC Core section 2) rules it out.
+    """
+    if any(name in claims for name in ("nonce", "auth_time", "email_verified")):
+        return False
+    subject, authorized_party = claims["sub"], claims.get("azp")
+    return (
+        any(subject == claims.get(name) for name in ("azp", "cid", "client_id"))
+        or claims.get("gty") == "client-credentials"  # Auth0
+        or (isinstance(authorized_party, str) and subject == f"{authorized_party}@clients")  # Auth0
+        or claims.get("idtyp") == "app"  # Microsoft Entra
+    )
+
+
+def _emails(claims: dict[str, Any], policy: IssuerPolicy) -> Iterator[tuple[str, bool]]:
+    """Each usable e-mail in the order of the policy's claims, and whether the issuer vouches for it."""
+    for name in policy.email_claims:
+        value = claims.get(name)
+        if isinstance(value, list) and value:  # verified_primary_email is a list at Microsoft Entra
+            value = value[0]
+        if isinstance(value, str) and is_safe(value, MAX_EMAIL_LENGTH):
+            yield value, _is_verified(name, claims, policy)
+
+
+def _is_verified(name: str, claims: dict[str, Any], policy: IssuerPolicy) -> bool:
+    if name in USER_MUTABLE_CLAIMS:
+        return False
+    # OIDC Core section 5.1: email_verified is a JSON boolean, and speaks of `email` alone. Where the issuer says
+    # anything but true of it, trusting the issuer means believing that.
+    if name == "email" and "email_verified" in claims:
+        return claims["email_verified"] is True
+    return policy.trust_email
+
+
+def _is_admin(issuer: str, subject: str, verified_emails: set[str], admins: Admins) -> bool:
+    return (
+        subject in admins.anywhere
+        or (issuer, subject) in admins.subjects
+        or any(email in admins.anywhere or (issuer, email) in admins.emails for email in verified_emails)
+    )
+
+
+def _groups(value: object) -> tuple[str, ...]:
+    # A text is no list of groups, and an overage claim (Microsoft's `_claim_names`) is never followed.
+    if not isinstance(value, list) or len(value) > MAX_GROUPS or not all(isinstance(group, str) for group in value):
+        return ()
+    return tuple(value)

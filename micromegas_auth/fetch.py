@@ -1,0 +1,113 @@
+"""JSON documents over HTTPS, from servers that may be slow, broken or hostile."""
+
+import asyncio
+import ipaddress
+from dataclasses import dataclass
+from ssl import SSLContext
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from micromegas_auth import strict_json
+
+MAX_DOCUMENT_BYTES = 1 << 20
+
+
+class FetchError(Exception):
+    """A document could not be had. The message holds nothing of what the server sent but its status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A fetched JSON document.
+
+    Attributes:
+        content: The parsed JSON.
+        headers: The response's headers, lower-case names.
+    """
+
+    content: Any
+    headers: dict[str, str]
+
+
+def tls_context(ca_file: str | None) -> SSLContext:
+    """A TLS context that trusts the public certificate authorities (or SSL_CERT_FILE), and those in `ca_file` besides.
+
+    Raises:
+        OSError: The file cannot be read, or holds no certificate (ssl.SSLError).
+    """
+    context = httpx.create_ssl_context()
+    if ca_file is not None:
+        context.load_verify_locations(cafile=ca_file)
+    return context
+
+
+def is_trustworthy_url(url: str) -> bool:
+    """Whether a secret or a key may travel to or from `url`: https, or http to a loopback host."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+        _ = parts.port  # raises where the port is no number
+    except ValueError:
+        return False
+    if host is None or parts.username is not None:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine itself."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def get_json(url: str, *, timeout: float, tls: SSLContext) -> Document:
+    """GET a JSON document.
+
+    No redirect is followed, no content coding accepted, at most 1 MiB read, and all of it, name resolution and TLS
+    handshake included, ends within `timeout`.
+
+    Args:
+        url: https, or http to a loopback host.
+        timeout: The total deadline in seconds.
+        tls: Whom to trust.
+
+    Raises:
+        FetchError: Anything else than a 200 with a JSON body within these bounds.
+    """
+    if not is_trustworthy_url(url):
+        raise FetchError("not an https URL")
+    try:
+        return asyncio.run(_get(url, timeout, tls))
+    except TimeoutError:
+        raise FetchError(f"no answer within {timeout:g} s") from None
+    except httpx.HTTPError as error:
+        raise FetchError(type(error).__name__) from None
+    except (ValueError, httpx.InvalidURL) as error:  # ValueError: what strict_json refuses
+        raise FetchError(f"malformed answer ({type(error).__name__})") from None
+
+
+async def _get(url: str, timeout: float, tls: SSLContext) -> Document:
+    # asyncio for this alone: it can break off whatever hangs, where the timeouts of blocking sockets are per read.
+    async with asyncio.timeout(timeout):
+        loopback = is_loopback(urlsplit(url).hostname or "")
+        headers = {"accept": "application/json", "accept-encoding": "identity"}
+        async with (
+            httpx.AsyncClient(verify=tls, timeout=timeout, trust_env=not loopback, headers=headers) as client,
+            client.stream("GET", url) as response,
+        ):
+            if response.status_code != httpx.codes.OK:
+                raise FetchError(f"status {response.status_code}")
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise FetchError("the answer is compressed although identity was asked for")
+            body = bytearray()
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > MAX_DOCUMENT_BYTES:
+                    raise FetchError(f"longer than {MAX_DOCUMENT_BYTES} bytes")
+            return Document(strict_json.loads(bytes(body)), dict(response.headers))

@@ -1,0 +1,82 @@
+"""The words of the house: a `Credential` goes in, an `AuthContext` comes out, an `Authenticator` is what decides."""
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class AuthType(StrEnum):
+    """How a caller proved who they are."""
+
+    API_KEY = "api_key"
+    OIDC = "oidc"
+    ANONYMOUS = "anonymous"  # authentication is switched off
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthContext:
+    """Who authenticated. Identity is the pair (issuer, subject): the same subject at another issuer is another person.
+
+    Attributes:
+        subject: The `sub` claim of the token, or the name of the API key.
+        auth_type: How they proved it.
+        email: The first usable claim of the issuer's `email_claims`, None where the token has none.
+        email_verified: Whether the issuer vouches for `email`; only such an address makes an admin.
+        issuer: The issuer as configured (never an alias of it), None for an API key.
+        audience: The member of the token's `aud` that the configuration accepts, None for an API key.
+        expires_at: When the credential expires, in seconds since the epoch; None for an API key without expiry.
+        is_admin: Whether MICROMEGAS_ADMINS lists this identity. An API key never is.
+        allow_delegation: Whether the caller may name, in x-user-* headers, the person it works for.
+        groups: The `groups` claim where it is a list of texts, else empty.
+        key_id: The `kid` of the key that verified the token (RFC 7517 section 4.5).
+        token_id: The `jti` claim (RFC 7519 section 4.1.7).
+        issued_at: The `iat` claim, in seconds since the epoch.
+    """
+
+    subject: str
+    auth_type: AuthType
+    email: str | None = None
+    email_verified: bool = False
+    issuer: str | None = None
+    audience: str | None = None
+    expires_at: float | None = None
+    is_admin: bool = False
+    allow_delegation: bool = False
+    groups: tuple[str, ...] = ()
+    key_id: str | None = None
+    token_id: str | None = None
+    issued_at: float | None = None
+
+
+class Credential:
+    """A bearer token or API key, with the SHA-256 digest under which it is looked up. Its repr shows neither.
+
+    Args:
+        token: The secret, ASCII.
+    """
+
+    __slots__ = ("digest", "token")
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+        self.digest = hashlib.sha256(token.encode("ascii")).digest()
+
+    def __repr__(self) -> str:
+        return "Credential(...)"
+
+
+class Authenticator(Protocol):
+    """Judges a credential. Three outcomes: an AuthContext, None (not my kind of credential), or an AuthError."""
+
+    def authenticate(self, credential: Credential, *, wait: bool = True) -> AuthContext | None:
+        """Judge `credential`.
+
+        Args:
+            credential: What the caller sent.
+            wait: Whether this call may wait for the network; else it raises WouldBlock where it would have to.
+
+        Raises:
+            AuthError: The credential is of my kind and is refused, or cannot be judged now.
+            WouldBlock: Only with `wait=False`.
+        """

@@ -1,0 +1,123 @@
+"""The front door: request headers in, a Caller out. Every adapter comes through here, and the catch-all is here."""
+
+import time
+from collections.abc import Callable, Iterable
+
+from micromegas_auth.attribution import Caller, Headers, resolve_attribution, single_value
+from micromegas_auth.errors import AuthError, ProviderUnavailable, Reason, Unauthenticated, WouldBlock
+from micromegas_auth.identity import AuthContext, Authenticator, Credential
+from micromegas_auth.security_log import RefusalLog
+
+_SCHEME = "bearer"
+# token68 (RFC 9110 section 11.2): what may stand before the padding besides letters and digits
+_TOKEN68_PUNCTUATION = dict.fromkeys(map(ord, "-._~+/"))
+
+
+class RequestAuthenticator:
+    """Decides who makes a request. Made by `build_authenticator`; safe to use from any number of threads.
+
+    Args:
+        authenticator: Judges the credential.
+        max_token_bytes: A longer credential is refused before anything looks into it.
+        anonymous: Who every caller is, where authentication is switched off; else None.
+        on_close: Called by `close`, each once.
+        clock: The time, in seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        *,
+        max_token_bytes: int,
+        anonymous: AuthContext | None = None,
+        on_close: Iterable[Callable[[], None]] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._authenticator = authenticator
+        self._max_token_bytes = max_token_bytes
+        self._anonymous = anonymous
+        self._on_close = tuple(on_close)
+        self._refusals = RefusalLog(clock)
+
+    def authenticate(self, headers: Headers) -> Caller:
+        """Decide who makes the request with these headers; wait for an issuer's keys if need be (at most 2 s).
+
+        Args:
+            headers: Lower-case name to a value or a list of values, text or bytes.
+
+        Raises:
+            Unauthenticated: There is no valid credential.
+            PermissionDenied: The x-user-* headers are malformed or name somebody this caller may not act for.
+            ProviderUnavailable: The credential cannot be judged now.
+        """
+        return self._guarded(headers, wait=True)
+
+    def authenticate_nowait(self, headers: Headers) -> Caller | None:
+        """The same, but None where it would have to wait; for event loops. Raises like `authenticate`."""
+        try:
+            return self._guarded(headers, wait=False)
+        except WouldBlock:
+            return None
+
+    def close(self) -> None:
+        """Stop the background threads. Calls after it are judged with the keys known by then."""
+        for close in self._on_close:
+            close()
+        self._refusals.flush()
+
+    def _guarded(self, headers: Headers, *, wait: bool) -> Caller:
+        try:
+            return self._authenticate(headers, wait)
+        except AuthError as error:
+            self._refusals.add(error)
+            raise
+        except WouldBlock:
+            raise
+        except Exception as error:  # noqa: BLE001 - the one catch-all: what it lets out has a fixed text
+            # The type alone: an exception's text may quote the token it failed on.
+            unavailable = ProviderUnavailable(Reason.INTERNAL_ERROR, f"{type(error).__name__} in {_place(error)}")
+            self._refusals.add(unavailable)
+            raise unavailable from None
+
+    def _authenticate(self, headers: Headers, wait: bool) -> Caller:
+        auth = self._anonymous
+        if auth is None:
+            credential = self._credential(headers)
+            auth = self._authenticator.authenticate(credential, wait=wait)
+            if auth is None:
+                raise Unauthenticated(Reason.UNKNOWN_CREDENTIAL, "neither a known API key nor a JWT")
+        return Caller(auth, resolve_attribution(headers, auth))
+
+    def _credential(self, headers: Headers) -> Credential:
+        """The one bearer credential (RFC 6750 section 2.1): scheme in any case, one or more spaces, one token68."""
+        values = headers.get("authorization")
+        if values is None or len(values) == 0:
+            raise Unauthenticated(Reason.MISSING_CREDENTIAL, "no authorization header")
+        value = single_value(values)
+        if value is None:
+            raise Unauthenticated(Reason.MALFORMED_AUTHORIZATION, "several authorization values")
+        if len(value) > self._max_token_bytes + len(_SCHEME) + 1:
+            raise Unauthenticated(Reason.CREDENTIAL_TOO_LARGE, f"over {self._max_token_bytes} bytes")
+        if isinstance(value, bytes):
+            value = value.decode("latin-1")  # what is not ASCII fails as token68 below
+        scheme, _, token = value.partition(" ")
+        token = token.lstrip(" ")
+        if scheme.lower() != _SCHEME or not _is_token68(token):
+            raise Unauthenticated(Reason.MALFORMED_AUTHORIZATION, "not 'Bearer' and one token")
+        return Credential(token)
+
+
+def _is_token68(token: str) -> bool:
+    body = token.rstrip("=").translate(_TOKEN68_PUNCTUATION)
+    # Punctuation alone is a token68 too, by the grammar; nobody's key looks so, and empty must be refused.
+    return body.isascii() and body.isalnum()
+
+
+def _place(error: Exception) -> str:
+    """Module and line the exception came from: enough to find the fault, and nothing of the request."""
+    traceback = error.__traceback__
+    if traceback is None:
+        return "unknown place"
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return f"{traceback.tb_frame.f_globals.get('__name__', '?')}:{traceback.tb_lineno}"

@@ -1,0 +1,1 @@
+"""Two small servers built on micromegas_auth's public names."""
