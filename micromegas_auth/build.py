@@ -3,7 +3,8 @@
 import logging
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
+from ssl import SSLContext
 
 from micromegas_auth.api_keys import ApiKey, ApiKeyAuthenticator
 from micromegas_auth.cache import CachingAuthenticator, Generation
@@ -56,8 +57,9 @@ def build_authenticator(config: AuthConfig, *, clock: Callable[[], float] = time
         authenticators.append(ApiKeyAuthenticator(keys, clock=clock))
     if config.oidc is not None:
         generation = Generation()
+        tls = cache(tls_context)  # one for all issuers without a ca_file: each takes some 20 ms to make
         issuers = [
-            _issuer(issuer, config.oidc, on_withdrawal=generation.advance, clock=clock)
+            _issuer(issuer, config.oidc, tls=tls, on_withdrawal=generation.advance, clock=clock)
             for issuer in config.oidc.merged_issuers()
         ]
         admins = _admins(config.admins)
@@ -90,7 +92,12 @@ def build_authenticator(config: AuthConfig, *, clock: Callable[[], float] = time
 
 
 def _issuer(
-    config: IssuerConfig, oidc: OidcConfig, *, on_withdrawal: Callable[[], None], clock: Callable[[], float]
+    config: IssuerConfig,
+    oidc: OidcConfig,
+    *,
+    tls: Callable[[str | None], SSLContext],
+    on_withdrawal: Callable[[], None],
+    clock: Callable[[], float],
 ) -> Issuer:
     algorithms = set(config.algorithms)
     if not algorithms.isdisjoint({"EdDSA", "Ed25519"}):  # two names of one algorithm (RFC 9864 section 2.2)
@@ -107,7 +114,7 @@ def _issuer(
         delegates=frozenset(config.delegates),
     )
     try:
-        tls = tls_context(config.ca_file)
+        trusted = tls(config.ca_file)
     except OSError as error:
         raise ConfigError(f"ca_file of issuer {config.issuer}: {error.strerror or type(error).__name__}") from None
     source = KeySource(
@@ -117,7 +124,7 @@ def _issuer(
         jwks_uri=config.jwks_uri,
         allowed_jwks_hosts=frozenset(config.allowed_jwks_hosts) if config.allowed_jwks_hosts is not None else None,
         timeout=oidc.fetch_timeout_secs,
-        tls=tls,
+        tls=trusted,
     )
     keys = RemoteKeySet(
         config.issuer,

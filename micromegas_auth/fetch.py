@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from ssl import SSLContext
 from typing import Any
@@ -83,13 +84,23 @@ def get_json(url: str, *, timeout: float, tls: SSLContext) -> Document:
     if not is_trustworthy_url(url):
         raise FetchError("not an https URL")
     try:
-        return asyncio.run(_get(url, timeout, tls))
+        return _run(_get(url, timeout, tls))
     except TimeoutError:
         raise FetchError(f"no answer within {timeout:g} s") from None
     except httpx.HTTPError as error:
         raise FetchError(type(error).__name__) from None
     except (ValueError, httpx.InvalidURL) as error:  # ValueError: what strict_json refuses
         raise FetchError(f"malformed answer ({type(error).__name__})") from None
+
+
+def _run(coroutine: Coroutine[Any, Any, Document]) -> Document:
+    # asyncio.run would, past the deadline, still wait for the thread in which a name resolution hangs.
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(coroutine)
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
 
 
 async def _get(url: str, timeout: float, tls: SSLContext) -> Document:

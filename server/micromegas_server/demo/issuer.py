@@ -74,17 +74,20 @@ class DemoIssuer:
         kid = secrets.token_hex(4)
         self._keys = [(kid, _GENERATORS[self._algorithm]()), *(self._keys if keep_old else [])]
 
-    def mint(self, claims: dict[str, Any], *, typ: str = "JWT", header: dict[str, Any] | None = None) -> str:
-        """Sign a token. `iss`, `iat` and `exp` (in five minutes) are filled in where `claims` lacks them.
+    def mint(
+        self, claims: dict[str, Any], *, typ: str = "JWT", header: dict[str, Any] | None = None, seconds: int = 300
+    ) -> str:
+        """Sign a token. `iss`, `iat` and `exp` are filled in where `claims` lacks them.
 
         Args:
             claims: The claims; one whose value is None is left out.
             typ: The `typ` of the header.
             header: Further header parameters, or others in place of `alg`, `kid` and `typ`.
+            seconds: For how long it is valid.
         """
         now = int(time.time())
         kid, key = self._keys[0]
-        filled = {"iss": self.url, "iat": now, "exp": now + 300, **claims}
+        filled = {"iss": self.url, "iat": now, "exp": now + seconds, **claims}
         present = {name: value for name, value in filled.items() if value is not None}
         full_header = {"alg": self._algorithm, "kid": kid, "typ": typ, **(header or {})}
         return jwt.encode(full_header, present, key, algorithms=[self._algorithm])

@@ -1,0 +1,61 @@
+"""`python -m benchmarks [--json FILE]`: print each row as a ratio; a figure that is too noisy is withheld."""
+
+import argparse
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.rows import run
+from benchmarks.timing import MAX_SPREAD, Result
+
+
+def main() -> None:
+    """Run all rows."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
+    arguments = parser.parse_args()
+    if hasattr(os, "sched_setaffinity"):  # one core, so that the subject and its base run on the same one
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    results = []
+    for result in run():
+        print(_line(result), flush=True)
+        results.append(result)
+    if arguments.json is not None:
+        arguments.json.write_text(
+            json.dumps({"machine": _machine(), "rows": [_row(r) for r in results]}, indent=2) + "\n"
+        )
+
+
+def _line(result: Result) -> str:
+    if result.is_noisy:
+        return f"{result.name:45} too noisy: spread {result.spread:.0%} is above {MAX_SPREAD:.0%}; run again"
+    times = f"{result.subject_us:7.2f} us / {result.base_us:6.2f} us"
+    return f"{result.name:45} {result.ratio:6.2f}x  (spread {result.spread:.0%}; best {times})"
+
+
+def _row(result: Result) -> dict[str, object]:
+    if result.is_noisy:
+        return {"name": result.name, "too_noisy": True, "spread": round(result.spread, 4)}
+    return {
+        "name": result.name,
+        "ratio": round(result.ratio, 3),
+        "spread": round(result.spread, 4),
+        "subject_us": round(result.subject_us, 3),
+        "base_us": round(result.base_us, 3),
+    }
+
+
+def _machine() -> dict[str, str]:
+    packages = ("cryptography", "pyjwt", "cachetools", "pydantic")
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processors": str(os.cpu_count()),
+        **{package: version(package) for package in packages},
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""What README, docs and examples say is run here, word for word."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.processes import ChildProcess, ServerProcess, clean_environment
+
+from micromegas_auth import AuthConfig, Reason
+from micromegas_auth.config import ApiKeyConfig, IssuerConfig, OidcConfig
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def exports(text: str) -> dict[str, str]:
+    """The variables that `export NAME=...` lines set, as a shell reads them."""
+    lines = [shlex.split(line) for line in text.splitlines() if line.startswith("export ")]
+    return dict(line[1].split("=", 1) for line in lines)
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    variables = exports(README)
+    assert variables.keys() == {"MICROMEGAS_API_KEYS", "MICROMEGAS_OIDC_CONFIG", "MICROMEGAS_ADMINS"}
+    return variables
+
+
+def run_python(code: str, environment: dict[str, str]) -> str:
+    """What a program prints."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        env=clean_environment(environment),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_readme_server_and_client(environment: dict[str, str], tmp_path: Path) -> None:
+    """The server starts with README's variables, though their issuer is out of reach, and answers README's client."""
+    client, _ = blocks(README, "python")
+    shown = next(line for line in README.splitlines() if line.startswith("execute_query "))
+    arguments = ("--listen", "127.0.0.1:0", "--lake", str(tmp_path))
+    with ServerProcess("flight-sql-srv", *arguments, env=environment) as server:
+        location = server.wait_for(r"listening on (grpc://127.0.0.1:\d+)")[1]
+        assert "grpc://127.0.0.1:50051" in client
+        assert run_python(client.replace("grpc://127.0.0.1:50051", location), {}) == "[(1,)]\n"
+        line = server.wait_for(r"execute_query .*").group()
+    names = re.findall(r"(\w+)=", shown)
+    assert re.findall(r"(\w+)=", line) == names
+    assert re.search(r'sql="SELECT 1 AS one" user=grafana subject=grafana auth=api_key admin=false', line)
+
+
+def test_readme_library(environment: dict[str, str]) -> None:
+    """The library's example lets Grafana's key in for its user."""
+    _, library = blocks(README, "python")
+    assert run_python(library, environment) == "grafana for grace admin: False\n"
+
+
+def test_configuration_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every example of docs/configuration.md is accepted."""
+    oidc, keys, admins = blocks(CONFIGURATION, "json")
+    monkeypatch.setenv("MICROMEGAS_OIDC_CONFIG", oidc)
+    monkeypatch.setenv("MICROMEGAS_API_KEYS", keys)
+    monkeypatch.setenv("MICROMEGAS_ADMINS", admins)
+    config = AuthConfig.from_env()
+    assert config.oidc is not None
+    assert [len(config.oidc.issuers), len(config.api_keys), len(config.admins)] == [2, 2, 3]
+
+
+@pytest.mark.parametrize("model", [OidcConfig, IssuerConfig, ApiKeyConfig])
+def test_configuration_names_every_field(model: type[OidcConfig | IssuerConfig | ApiKeyConfig]) -> None:
+    """docs/configuration.md has a row for each field, with its default where that is a number."""
+    for name, field in model.model_fields.items():
+        row = re.search(rf"^\| `{name}` \|.*\|(.*)\|$", CONFIGURATION, re.MULTILINE)
+        assert row is not None, name
+        if isinstance(field.default, (int, float)) and not isinstance(field.default, bool):
+            assert float(row[1]) == field.default
+
+
+def test_every_reason_is_explained() -> None:
+    """docs/reasons.md has a row for each Reason, and no other."""
+    explained = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "reasons.md").read_text(), re.MULTILINE)
+    assert sorted(explained) == sorted(Reason)
+
+
+def test_examples(tmp_path: Path) -> None:
+    """The example server tells the example client who it is, and its log says so too."""
+    key = "a-key-of-at-least-16-bytes"
+    variables = {"MICROMEGAS_API_KEYS": json.dumps([{"name": "ci", "key": key}])}
+    client = ROOT / "examples" / "flight_client.py"
+    with ChildProcess(sys.executable, ROOT / "examples" / "flight_server.py", env=variables) as server:
+        location = server.wait_for(r"listening on (grpc://127.0.0.1:\d+)")[1]
+        with ChildProcess(sys.executable, client, location, key, "grace") as asking:
+            asking.wait_for(re.escape("{'subject': 'ci', 'user': 'grace', 'admin': False}"))
+        server.wait_for(r'execute_query sql="who am I\?" user=grace .*service_account=ci .*status=ok rows=1')
+        with ChildProcess(sys.executable, client, location, "a-key-that-nobody-has") as asking:
+            asking.wait_for(r"FlightUnauthenticatedError: unauthenticated: send one valid API key")
