@@ -112,7 +112,7 @@ def single_value(value: HeaderValue) -> str | bytes | None:
 
 def _read(headers: Headers, name: str) -> str | None:
     values = headers.get(name)
-    if values is None:
+    if values is None or len(values) == 0:
         return None
     value = single_value(values)
     if value is None:

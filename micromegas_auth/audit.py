@@ -1,6 +1,7 @@
 """Who ran what: one record for each executed query, as a line of text or of JSON."""
 
 import json
+import logging
 import os
 import threading
 import time
@@ -14,6 +15,7 @@ from micromegas_auth.text import fields
 Status = Literal["ok", "error", "cancelled", "running"]
 AuditFormat = Literal["text", "json"]
 
+_logger = logging.getLogger("micromegas_auth")
 _ALWAYS_QUOTED = frozenset({"sql", "name", "error"})
 
 
@@ -80,8 +82,7 @@ class AuditLog:
         """End the watching thread. Queries that still run are recorded with `status=running` if they were not yet."""
         self._closed.set()
         self._busy.set()
-        for record in list(self._running.values()):
-            record.report_running()
+        self._report_running(0.0)
 
     def _wake_watcher(self) -> None:
         with self._watcher_lock:
@@ -93,16 +94,23 @@ class AuditLog:
     def _watch(self) -> None:
         while not self._closed.is_set():
             self._busy.wait()
-            now = self._clock()
-            for record in list(self._running.values()):
-                if now - record.started_at >= self._running_after:
-                    record.report_running()
+            self._report_running(self._running_after)
             if not self._running:
                 self._busy.clear()
                 # A query may have begun between the look and the clearing: it found the event still set.
                 if self._running:
                     self._busy.set()
             self._closed.wait(self._running_after / 4)
+
+    def _report_running(self, after: float) -> None:
+        now = self._clock()
+        for record in list(self._running.values()):
+            if now - record.started_at >= after:
+                record.report_running()
+
+    def forget(self, record: "QueryRecord") -> None:
+        """The query has ended; used by QueryRecord."""
+        self._running.pop(record.query_id, None)
 
     def emit(self, record: "QueryRecord", status: Status, rows: int, size: int, error: str | None) -> None:
         """Write one record; used by QueryRecord."""
@@ -134,13 +142,13 @@ class AuditLog:
         if self._format == "json":
             time_text = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
             document = {"time": time_text, "event": "execute_query", **{k: v for k, v in pairs if v is not None}}
-            self._write(json.dumps(document))
+            line = json.dumps(document)
         else:
-            self._write("execute_query " + fields(pairs, _ALWAYS_QUOTED))
-
-    def forget(self, record: "QueryRecord") -> bool:
-        """Whether `record` was still open; it is closed now. Used by QueryRecord."""
-        return self._running.pop(record.query_id, None) is not None
+            line = "execute_query " + fields(pairs, _ALWAYS_QUOTED)
+        try:
+            self._write(line)
+        except OSError as error_of_write:  # a full disk, a closed pipe: the record goes to the other log there is
+            _logger.critical("audit record not written (%s): %s", error_of_write.strerror, line)
 
 
 class QueryRecord:
@@ -150,7 +158,19 @@ class QueryRecord:
         query_id: 16 hexadecimal digits; every error the client gets for this query carries them.
     """
 
-    __slots__ = ("_log", "_reported", "caller", "limit", "peer", "query_id", "sql", "started_at", "time_range")
+    __slots__ = (
+        "_ended",
+        "_lock",
+        "_log",
+        "_reported",
+        "caller",
+        "limit",
+        "peer",
+        "query_id",
+        "sql",
+        "started_at",
+        "time_range",
+    )
 
     def __init__(
         self,
@@ -163,6 +183,8 @@ class QueryRecord:
         started_at: float,
     ) -> None:
         self._log = log
+        self._lock = threading.Lock()  # so that no query is reported as running after its end
+        self._ended = False
         self._reported = False
         self.caller = caller
         self.sql = sql
@@ -181,14 +203,19 @@ class QueryRecord:
             size: How many bytes of Arrow buffers were sent.
             error: What failed, for the log.
         """
-        if self._log.forget(self):
-            self._log.emit(self, status, rows, size, error)
+        with self._lock:
+            if self._ended:
+                return
+            self._ended = True
+        self._log.forget(self)
+        self._log.emit(self, status, rows, size, error)
 
     def report_running(self) -> None:
-        """Write a record with `status=running`, once."""
-        if not self._reported:
-            self._reported = True
-            self._log.emit(self, "running", 0, 0, None)
+        """Write a record with `status=running`, once, unless the query has ended."""
+        with self._lock:
+            if not self._ended and not self._reported:
+                self._reported = True
+                self._log.emit(self, "running", 0, 0, None)
 
 
 def _asserted(caller: Caller) -> str | None:

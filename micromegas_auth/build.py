@@ -137,9 +137,10 @@ def _issuer(
     return Issuer(policy, keys)
 
 
-def _admins(entries: list[AdminConfig]) -> Admins:
+def _admins(entries: list[str | AdminConfig]) -> Admins:
+    of_issuers = [entry for entry in entries if isinstance(entry, AdminConfig)]
     return Admins(
-        anywhere=frozenset(entry.anywhere for entry in entries if entry.anywhere is not None),
-        subjects=frozenset((entry.issuer, entry.subject) for entry in entries if entry.issuer and entry.subject),
-        emails=frozenset((entry.issuer, entry.email) for entry in entries if entry.issuer and entry.email),
+        anywhere=frozenset(entry for entry in entries if isinstance(entry, str)),
+        subjects=frozenset((entry.issuer, entry.subject) for entry in of_issuers if entry.subject is not None),
+        emails=frozenset((entry.issuer, entry.email) for entry in of_issuers if entry.email is not None),
     )

@@ -75,11 +75,11 @@ def _emails(claims: dict[str, Any], policy: IssuerPolicy) -> Iterator[tuple[str,
 def _is_verified(name: str, claims: dict[str, Any], policy: IssuerPolicy) -> bool:
     if name in USER_MUTABLE_CLAIMS:
         return False
-    # OIDC Core section 5.1: email_verified is a JSON boolean, and speaks of `email` alone. Where the issuer says
-    # anything but true of it, trusting the issuer means believing that.
-    if name == "email" and "email_verified" in claims:
-        return claims["email_verified"] is True
-    return policy.trust_email
+    # OIDC Core section 5.1: email_verified is a JSON boolean, and vouches for `email` alone.
+    if name == "email" and claims.get("email_verified") is True:
+        return True
+    # Trusting an issuer where it is silent; where it says anything but true, it is believed.
+    return policy.trust_email and claims.get("email_verified", True) is True
 
 
 def _is_admin(issuer: str, subject: str, verified_emails: set[str], admins: Admins) -> bool:

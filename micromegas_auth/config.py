@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import os
-import re
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -12,7 +12,9 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationError,
     model_validator,
 )
@@ -21,11 +23,11 @@ from micromegas_auth import strict_json
 from micromegas_auth.errors import ConfigError
 from micromegas_auth.fetch import is_trustworthy_url
 from micromegas_auth.policy import ALGORITHMS, DEFAULT_EMAIL_CLAIMS
-from micromegas_auth.text import is_safe
+from micromegas_auth.text import is_safe, is_token68
 
 _logger = logging.getLogger("micromegas_auth")
-_TOKEN68 = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 _SHORT_KEY_BYTES = 16
+_MONTH = 30 * 86400
 
 
 def _trustworthy(url: str) -> str:
@@ -48,6 +50,13 @@ def _safe_text(text: str) -> str:
 
 def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
+
+
+def _time_text(value: Any) -> Any:
+    if not isinstance(value, (str, datetime)):
+        # A ValueError, as this is what pydantic reports as an error of the field.
+        raise ValueError("must be a time as in RFC 3339, such as 2027-01-01T00:00:00Z")  # noqa: TRY004
+    return value
 
 
 Text = Annotated[str, AfterValidator(_safe_text)]
@@ -108,10 +117,10 @@ class OidcConfig(_Model):
     """
 
     issuers: Annotated[list[IssuerConfig], Field(min_length=1)]
-    jwks_refresh_interval_secs: Annotated[float, Field(ge=1)] = 3600
-    jwks_max_stale_secs: Annotated[float, Field(ge=0)] = 86400
+    jwks_refresh_interval_secs: Annotated[float, Field(ge=1, le=_MONTH)] = 3600
+    jwks_max_stale_secs: Annotated[float, Field(ge=0, le=_MONTH)] = 86400
     token_cache_size: Annotated[int, Field(ge=1)] = 1000
-    token_cache_ttl_secs: Annotated[float, Field(gt=0)] = 300
+    token_cache_ttl_secs: Annotated[float, Field(gt=0, le=_MONTH)] = 300
     max_token_bytes: Annotated[int, Field(ge=256, le=16384)] = 7168
     fetch_timeout_secs: Annotated[float, Field(gt=0, le=60)] = 10.0
 
@@ -156,7 +165,7 @@ class ApiKeyConfig(_Model):
 
     name: Text
     key_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    expires_at: Annotated[AwareDatetime, Field(strict=False)] | None = None
+    expires_at: Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_time_text)] | None = None
     allow_delegation: bool = True
 
     @model_validator(mode="before")
@@ -170,7 +179,7 @@ class ApiKeyConfig(_Model):
             return entry
         entry = dict(entry)
         key = entry.pop("key")
-        if not isinstance(key, str) or not _TOKEN68.fullmatch(key):
+        if not isinstance(key, str) or not is_token68(key):
             raise ValueError("key must be letters, digits and -._~+/ only, with = at the end at most (RFC 6750 2.1)")
         if len(key) < _SHORT_KEY_BYTES:
             _logger.warning("the API key of %r is short: use at least %d bytes", entry.get("name"), _SHORT_KEY_BYTES)
@@ -179,31 +188,33 @@ class ApiKeyConfig(_Model):
 
 
 class AdminConfig(_Model):
-    """One entry of MICROMEGAS_ADMINS: a plain text, or an issuer with either a subject or an e-mail.
+    """An admin of one issuer: by subject or by e-mail. A plain text instead means a subject or e-mail of any issuer.
 
     Attributes:
-        anywhere: A subject or verified e-mail of whichever issuer; what a plain text means.
         issuer: The issuer, as it stands in the OIDC configuration.
         subject: The `sub` claim.
         email: A verified e-mail.
     """
 
-    anywhere: Text | None = None
-    issuer: Text | None = None
+    issuer: Text
     subject: Text | None = None
     email: Text | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _from_text(cls, entry: Any) -> Any:
-        return {"anywhere": entry} if isinstance(entry, str) else entry
-
     @model_validator(mode="after")
     def _check_form(self) -> Self:
-        given = frozenset(name for name in type(self).model_fields if getattr(self, name) is not None)
-        if given not in ({"anywhere"}, {"issuer", "subject"}, {"issuer", "email"}):
-            raise ValueError('must be a text, {"issuer", "subject"} or {"issuer", "email"}')
+        if (self.subject is None) == (self.email is None):
+            raise ValueError("needs either subject or email")
         return self
+
+
+def _kind_of_admin(entry: Any) -> str:
+    return "text" if isinstance(entry, str) else "object"
+
+
+# Told apart by a function, so that an error speaks of the form that was meant and not of both.
+AdminEntry = Annotated[
+    Annotated[Text, Tag("text")] | Annotated[AdminConfig, Tag("object")], Discriminator(_kind_of_admin)
+]
 
 
 class AuthConfig(_Model):
@@ -218,8 +229,16 @@ class AuthConfig(_Model):
 
     oidc: OidcConfig | None = None
     api_keys: list[ApiKeyConfig] = []
-    admins: list[AdminConfig] = []
+    admins: list[AdminEntry] = []
     authentication_disabled: bool = False
+
+    @model_validator(mode="after")
+    def _check_unique_keys(self) -> Self:
+        seen: dict[str, int] = {}
+        for index, key in enumerate(self.api_keys):
+            if (first := seen.setdefault(key.key_sha256, index)) != index:
+                raise ValueError(f"{first} and {index} are the same API key")
+        return self
 
     @classmethod
     def from_env(cls, prefix: str = "MICROMEGAS") -> "AuthConfig":
@@ -236,7 +255,6 @@ class AuthConfig(_Model):
         config = cls(
             **{field: _read(cls, field, name) for field, name in parts.items() if os.environ.get(name, "").strip()}
         )
-        _check_unique_keys(f"{prefix}_API_KEYS", config.api_keys)
         if config.oidc is None and not config.api_keys:
             raise ConfigError(
                 f"no authentication is configured: set {prefix}_OIDC_CONFIG or {prefix}_API_KEYS "
@@ -255,24 +273,21 @@ def _read(model: type[AuthConfig], field: str, variable: str) -> Any:
     raw = os.environ[variable]
     try:
         strict_json.loads(raw.encode("utf-8", "surrogateescape"))
-        return getattr(model.model_validate_json(f'{{"{field}": {raw}}}'), field)
+        value = getattr(model.model_validate_json(f'{{"{field}": {raw}}}'), field)
     except ValidationError as error:
         raise ConfigError(f"{variable}: {_explain(error)}") from None
     except ValueError as error:
         raise ConfigError(f"{variable}: {error}") from None
+    if value is None:
+        raise ConfigError(f"{variable}: should be an object, not null")
+    return value
 
 
 def _explain(error: ValidationError) -> str:
     lines = []
     for item in error.errors(include_input=False, include_url=False, include_context=False):
-        where = ".".join(str(part) for part in item["loc"][1:])  # the first is the field that the variable fills
+        # Left out: the field that the variable fills, and the tags of the two forms of an admin.
+        where = ".".join(str(part) for part in item["loc"][1:] if part not in ("text", "object"))
         message = "unknown field" if item["type"] == "extra_forbidden" else item["msg"].removeprefix("Value error, ")
         lines.append(f"{where}: {message}" if where else message)
     return "; ".join(lines)
-
-
-def _check_unique_keys(variable: str, keys: list[ApiKeyConfig]) -> None:
-    seen: dict[str, int] = {}
-    for index, key in enumerate(keys):
-        if (first := seen.setdefault(key.key_sha256, index)) != index:
-            raise ConfigError(f"{variable}: {first} and {index} are the same key")

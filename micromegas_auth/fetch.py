@@ -46,6 +46,8 @@ def tls_context(ca_file: str | None) -> SSLContext:
 
 def is_trustworthy_url(url: str) -> bool:
     """Whether a secret or a key may travel to or from `url`: https, or http to a loopback host."""
+    if not url.isprintable() or " " in url:  # urlsplit would silently drop some of these
+        return False
     try:
         parts = urlsplit(url)
         host = parts.hostname

@@ -7,10 +7,9 @@ from micromegas_auth.attribution import Caller, Headers, resolve_attribution, si
 from micromegas_auth.errors import AuthError, ProviderUnavailable, Reason, Unauthenticated, WouldBlock
 from micromegas_auth.identity import AuthContext, Authenticator, Credential
 from micromegas_auth.security_log import RefusalLog
+from micromegas_auth.text import is_token68
 
 _SCHEME = "bearer"
-# token68 (RFC 9110 section 11.2): what may stand before the padding besides letters and digits
-_TOKEN68_PUNCTUATION = dict.fromkeys(map(ord, "-._~+/"))
 
 
 class RequestAuthenticator:
@@ -102,15 +101,9 @@ class RequestAuthenticator:
             value = value.decode("latin-1")  # what is not ASCII fails as token68 below
         scheme, _, token = value.partition(" ")
         token = token.lstrip(" ")
-        if scheme.lower() != _SCHEME or not _is_token68(token):
+        if scheme.lower() != _SCHEME or not is_token68(token):
             raise Unauthenticated(Reason.MALFORMED_AUTHORIZATION, "not 'Bearer' and one token")
         return Credential(token)
-
-
-def _is_token68(token: str) -> bool:
-    body = token.rstrip("=").translate(_TOKEN68_PUNCTUATION)
-    # Punctuation alone is a token68 too, by the grammar; nobody's key looks so, and empty must be refused.
-    return body.isascii() and body.isalnum()
 
 
 def _place(error: Exception) -> str:

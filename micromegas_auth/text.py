@@ -1,7 +1,8 @@
 """Text from outside, made safe to keep and to print.
 
-Two questions only: may this text be kept as an identity (`is_safe`), and how is a value written into a log line
-(`quoted`, `fields`) so that no byte an attacker chose can end the line, forge a field or drive a terminal.
+May this text be kept as an identity (`is_safe`), can it be a credential (`is_token68`), and how is a value written
+into a log line (`quoted`, `fields`) so that no byte an attacker chose can end the line, forge a field or drive a
+terminal?
 """
 
 import re
@@ -17,6 +18,14 @@ _BARE = re.compile(r"[!#-<>-\[\]-~]+")  # printable ASCII without space, quote, 
 def is_safe(value: str, max_length: int) -> bool:
     """Whether `value` has 1 to `max_length` characters and no control, bidirectional override or surrogate."""
     return 0 < len(value) <= max_length and (value.isprintable() or _UNSAFE.search(value) is None)
+
+
+def is_token68(value: str) -> bool:
+    """Whether `value` has the form of a bearer credential (RFC 9110 section 11.2, RFC 6750 section 2.1)."""
+    if not value.isascii():
+        return False
+    body = value.encode("ascii").rstrip(b"=")
+    return len(body) > 0 and (body.translate(None, b"-._~+/") + b"0").isalnum()
 
 
 def quoted(value: str) -> str:

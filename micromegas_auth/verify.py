@@ -113,10 +113,10 @@ def check_type(token: UnverifiedToken, policy: IssuerPolicy) -> None:
     for name in ("zip", "cty"):  # compression, and a JWT nested in a JWT (RFC 7519 section 5.2): neither is used here
         if name in header:
             raise Unauthenticated(Reason.UNSUPPORTED_HEADER, f"header {name}")
-    typ = header.get("typ")
     # RFC 8725 section 3.11: a logout token or a DPoP proof is signed by the same keys and must not pass for this.
+    typ = header.get("typ")
     kind = _TYPES.get(typ.lower()) if isinstance(typ, str) else None
-    if (typ is not None and kind is None) or (policy.require_typ is not None and kind != policy.require_typ.lower()):
+    if ("typ" in header and kind is None) or (policy.require_typ is not None and kind != policy.require_typ.lower()):
         raise Unauthenticated(Reason.UNSUPPORTED_TYPE, "typ is not the type of an access or ID token")
 
 

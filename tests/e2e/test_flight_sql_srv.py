@@ -153,7 +153,7 @@ def test_micromegas_client_with_client_credentials(
     done = micromegas_client(server.location).python(code, variables)
     assert done.stdout == f"{MESSAGES}\n", done.stderr
     server.process.wait_for(
-        rf"execute_query range=1970-01-01T00:00:00\S*/2030-01-01T00:00:00\S* .*client=python subject=svc-{alg.lower()} ",
+        rf"execute_query range=1970-01-01T00:00:00\S*/2030-01-01T00:00:00\S* .*subject=svc-{alg.lower()} ",
         after=before,
     )
 

@@ -1,5 +1,5 @@
 """Real processes for end-to-end tests."""
 
-from micromegas_server.demo.child import ChildProcess, ServerProcess, clean_environment
+from micromegas_server.demo.child import BIN, ChildProcess, ServerProcess, clean_environment
 
-__all__ = ["ChildProcess", "ServerProcess", "clean_environment"]
+__all__ = ["BIN", "ChildProcess", "ServerProcess", "clean_environment"]
