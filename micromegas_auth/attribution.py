@@ -1,9 +1,10 @@
 """On whose behalf: the x-user-* headers resolved against who authenticated."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import unquote
+
+import msgspec
 
 from micromegas_auth.errors import PermissionDenied, Reason
 from micromegas_auth.identity import AuthContext, AuthType
@@ -13,10 +14,10 @@ HeaderValue: TypeAlias = str | bytes | Sequence[str | bytes]
 Headers: TypeAlias = Mapping[str, HeaderValue]
 
 MAX_HEADER_LENGTH = 256
+HEADER_NAMES = ("x-user-id", "x-user-email", "x-user-name", "x-org-id", "x-client-type")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserAttribution:
+class UserAttribution(msgspec.Struct, frozen=True, kw_only=True):
     """For whom a request is made, and with what.
 
     Attributes:
@@ -39,8 +40,7 @@ class UserAttribution:
     verified: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """What the front door hands to a server: who authenticated, and on whose behalf.
 
     Attributes:
@@ -66,11 +66,7 @@ def resolve_attribution(headers: Headers, auth: AuthContext) -> UserAttribution:
         PermissionDenied: A header names somebody else (IMPERSONATION), or is repeated, longer than 256 characters, no
             UTF-8, or holds control characters (MALFORMED_ATTRIBUTION).
     """
-    user_id = _read(headers, "x-user-id")
-    user_email = _read(headers, "x-user-email")
-    user_name = _read(headers, "x-user-name")
-    org_id = _read(headers, "x-org-id")
-    client_type = _read(headers, "x-client-type")
+    user_id, user_email, user_name, org_id, client_type = [_read(headers, name) for name in HEADER_NAMES]
     service_account: str | None = None
     verified: set[str] = set()
 
@@ -112,7 +108,7 @@ def single_value(value: HeaderValue) -> str | bytes | None:
 
 def _read(headers: Headers, name: str) -> str | None:
     values = headers.get(name)
-    if values is None or len(values) == 0:
+    if not values:
         return None
     value = single_value(values)
     if value is None:
@@ -121,7 +117,9 @@ def _read(headers: Headers, name: str) -> str | None:
     if len(value) > MAX_HEADER_LENGTH * 12:
         raise PermissionDenied(Reason.MALFORMED_ATTRIBUTION, f"{name} is longer than {MAX_HEADER_LENGTH} characters")
     try:
-        text = unquote(value if isinstance(value, str) else value.decode("utf-8"), errors="strict")
+        text = value if isinstance(value, str) else value.decode("utf-8")
+        if "%" in text:
+            text = unquote(text, errors="strict")
     except UnicodeDecodeError:
         raise PermissionDenied(Reason.MALFORMED_ATTRIBUTION, f"{name} is not UTF-8") from None
     if not text:

@@ -2,9 +2,8 @@
 
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
-
-from cachetools import LRUCache
 
 from micromegas_auth.identity import AuthContext, Authenticator, Credential
 from micromegas_auth.security_log import log_authenticated
@@ -29,11 +28,12 @@ class CachingAuthenticator:
 
     A decision ends with its token, after `ttl`, or when `generation` advances, whichever comes first. A token in the
     leeway after its `exp` is judged anew each time. Refusals are not kept: they may depend on what changes, and a
-    flood of junk must not drive the good entries out.
+    flood of junk must not drive the good entries out. The oldest entry makes room for a new one; as all live equally
+    long, it is also the first to expire.
 
     Args:
         inner: Who decides.
-        size: How many decisions are kept; the least recently used goes first.
+        size: How many decisions are kept.
         ttl: For how many seconds at the most.
         generation: Shared with whatever can end decisions early.
         clock: The time, in seconds since the epoch.
@@ -52,14 +52,14 @@ class CachingAuthenticator:
         self._ttl = ttl
         self._generation = generation
         self._clock = clock
-        # An LRUCache moves what it reads, so reading takes the lock too.
-        self._entries: LRUCache[bytes, tuple[AuthContext, float, int]] = LRUCache(size)
-        self._lock = threading.Lock()
+        self._size = size
+        # An OrderedDict gives up its oldest entry at once; a dict would look for it among the ghosts of deleted ones.
+        self._entries: OrderedDict[bytes, tuple[AuthContext, float, int]] = OrderedDict()
+        self._lock = threading.Lock()  # for writing; a reader looks up once, which is atomic
 
     def authenticate(self, credential: Credential, *, wait: bool = True) -> AuthContext | None:
         """See `Authenticator.authenticate`."""
-        with self._lock:
-            entry = self._entries.get(credential.digest)
+        entry = self._entries.get(credential.digest)
         if entry is not None:
             auth, valid_until, generation = entry
             if generation == self._generation.value and self._clock() < valid_until:
@@ -73,6 +73,9 @@ class CachingAuthenticator:
             if decided.expires_at is not None:
                 valid_until = min(valid_until, decided.expires_at)
             with self._lock:
+                self._entries.pop(credential.digest, None)  # so that a renewed entry is the youngest
+                if len(self._entries) >= self._size:
+                    self._entries.popitem(last=False)
                 self._entries[credential.digest] = (decided, valid_until, generation)
             log_authenticated(decided, first=True)
         return decided

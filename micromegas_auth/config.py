@@ -1,6 +1,7 @@
 """The configuration, as Micromegas documents it, checked to the last field before anything starts."""
 
 import hashlib
+import json
 import logging
 import os
 from datetime import datetime
@@ -277,10 +278,20 @@ def _read(model: type[AuthConfig], field: str, variable: str) -> Any:
     except ValidationError as error:
         raise ConfigError(f"{variable}: {_explain(error)}") from None
     except ValueError as error:
-        raise ConfigError(f"{variable}: {error}") from None
+        raise ConfigError(f"{variable}: {_position(raw) or error}") from None
     if value is None:
         raise ConfigError(f"{variable}: should be an object, not null")
     return value
+
+
+def _position(raw: str) -> str | None:
+    try:
+        json.loads(raw)
+    except json.JSONDecodeError as error:
+        return f"not JSON: line {error.lineno} column {error.colno}"
+    except (ValueError, RecursionError):
+        pass
+    return None
 
 
 def _explain(error: ValidationError) -> str:

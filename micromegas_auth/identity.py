@@ -1,9 +1,10 @@
 """The words of the house: a `Credential` goes in, an `AuthContext` comes out, an `Authenticator` is what decides."""
 
 import hashlib
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
+
+import msgspec
 
 
 class AuthType(StrEnum):
@@ -14,8 +15,7 @@ class AuthType(StrEnum):
     ANONYMOUS = "anonymous"  # authentication is switched off
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthContext:
+class AuthContext(msgspec.Struct, frozen=True, kw_only=True):
     """Who authenticated. Identity is the pair (issuer, subject): the same subject at another issuer is another person.
 
     Attributes:

@@ -3,13 +3,16 @@
 import time
 from collections.abc import Callable, Iterable
 
-from micromegas_auth.attribution import Caller, Headers, resolve_attribution, single_value
+from micromegas_auth.attribution import HEADER_NAMES, Caller, Headers, HeaderValue, resolve_attribution, single_value
 from micromegas_auth.errors import AuthError, ProviderUnavailable, Reason, Unauthenticated, WouldBlock
 from micromegas_auth.identity import AuthContext, Authenticator, Credential
 from micromegas_auth.security_log import RefusalLog
 from micromegas_auth.text import is_token68
 
+MAX_RECENT_CALLERS = 1000
+
 _SCHEME = "bearer"
+_MALFORMED = "not 'Bearer' and one token"
 
 
 class RequestAuthenticator:
@@ -37,6 +40,8 @@ class RequestAuthenticator:
         self._anonymous = anonymous
         self._on_close = tuple(on_close)
         self._refusals = RefusalLog(clock)
+        # By digest, so whoever is in here has been a well-formed credential; bounded by being emptied when it is full.
+        self._recent: dict[bytes, tuple[AuthContext, list[HeaderValue | None], Caller]] = {}
 
     def authenticate(self, headers: Headers) -> Caller:
         """Decide who makes the request with these headers; wait for an issuer's keys if need be (at most 2 s).
@@ -79,18 +84,29 @@ class RequestAuthenticator:
             raise unavailable from None
 
     def _authenticate(self, headers: Headers, wait: bool) -> Caller:
-        auth = self._anonymous
+        if self._anonymous is not None:
+            return Caller(self._anonymous, resolve_attribution(headers, self._anonymous))
+        credential = Credential(self._token(headers))
+        recent = self._recent.get(credential.digest)
+        if recent is None and not is_token68(credential.token):
+            raise Unauthenticated(Reason.MALFORMED_AUTHORIZATION, _MALFORMED)
+        auth = self._authenticator.authenticate(credential, wait=wait)
         if auth is None:
-            credential = self._credential(headers)
-            auth = self._authenticator.authenticate(credential, wait=wait)
-            if auth is None:
-                raise Unauthenticated(Reason.UNKNOWN_CREDENTIAL, "neither a known API key nor a JWT")
-        return Caller(auth, resolve_attribution(headers, auth))
+            raise Unauthenticated(Reason.UNKNOWN_CREDENTIAL, "neither a known API key nor a JWT")
+        # The same identity with the same headers is the same Caller: clients send the same ones at each request.
+        attribution_headers = [headers.get(name) for name in HEADER_NAMES]
+        if recent is not None and recent[0] is auth and recent[1] == attribution_headers:
+            return recent[2]
+        caller = Caller(auth, resolve_attribution(headers, auth))
+        if len(self._recent) >= MAX_RECENT_CALLERS:
+            self._recent.clear()
+        self._recent[credential.digest] = (auth, attribution_headers, caller)
+        return caller
 
-    def _credential(self, headers: Headers) -> Credential:
-        """The one bearer credential (RFC 6750 section 2.1): scheme in any case, one or more spaces, one token68."""
+    def _token(self, headers: Headers) -> str:
+        """What stands behind `Bearer` (RFC 6750 section 2.1: the scheme in any case, one or more spaces); ASCII."""
         values = headers.get("authorization")
-        if values is None or len(values) == 0:
+        if not values:
             raise Unauthenticated(Reason.MISSING_CREDENTIAL, "no authorization header")
         value = single_value(values)
         if value is None:
@@ -98,12 +114,11 @@ class RequestAuthenticator:
         if len(value) > self._max_token_bytes + len(_SCHEME) + 1:
             raise Unauthenticated(Reason.CREDENTIAL_TOO_LARGE, f"over {self._max_token_bytes} bytes")
         if isinstance(value, bytes):
-            value = value.decode("latin-1")  # what is not ASCII fails as token68 below
+            value = value.decode("latin-1")  # what is not ASCII is refused below
         scheme, _, token = value.partition(" ")
-        token = token.lstrip(" ")
-        if scheme.lower() != _SCHEME or not is_token68(token):
-            raise Unauthenticated(Reason.MALFORMED_AUTHORIZATION, "not 'Bearer' and one token")
-        return Credential(token)
+        if scheme.lower() != _SCHEME or not token.isascii():
+            raise Unauthenticated(Reason.MALFORMED_AUTHORIZATION, _MALFORMED)
+        return token.lstrip(" ")
 
 
 def _place(error: Exception) -> str:

@@ -6,7 +6,7 @@ a clock.
 
 import binascii
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import Any
 
 from micromegas_auth import strict_json
@@ -28,12 +28,13 @@ _PADDING = {0: b"", 2: b"==", 3: b"="}
 _TYPES = {"jwt": "jwt", "at+jwt": "at+jwt", "application/at+jwt": "at+jwt"}
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class UnverifiedToken:
     """The parts of a token whose signature has not been checked.
 
     Attributes:
-        unverified_header: The header; `alg` and `kid` have been checked for their form.
+        unverified_header: The header; `alg` and `kid` have been checked for their form. Not to be changed: tokens
+            with the same header share it.
         unverified_payload: The payload's bytes.
         signing_input: What the signature is over (RFC 7515 section 5.1).
         signature: The signature's bytes.
@@ -43,11 +44,14 @@ class UnverifiedToken:
     unverified_payload: bytes
     signing_input: bytes
     signature: bytes
+    _claims: dict[str, Any] | None = None
 
-    @cached_property
+    @property
     def unverified_claims(self) -> dict[str, Any]:
         """The claims as they stand in the token. Raises Unauthenticated (MALFORMED_TOKEN)."""
-        return _json_object(self.unverified_payload, "claims")
+        if self._claims is None:
+            self._claims = _json_object(self.unverified_payload, "claims")
+        return self._claims
 
 
 def parse_token(token: str) -> UnverifiedToken:
@@ -65,8 +69,7 @@ def parse_token(token: str) -> UnverifiedToken:
         # Five parts are a JWE (RFC 7516 section 7.1), which we have no key for.
         raise _malformed(f"{len(parts)} parts instead of 3")
     encoded_header, encoded_payload, encoded_signature = parts
-    header = _json_object(_decode(encoded_header), "header")
-    _check_header(header)
+    header = _parse_header(encoded_header)
     signing_input = raw[: len(encoded_header) + 1 + len(encoded_payload)]
     return UnverifiedToken(header, _decode(encoded_payload), signing_input, _decode(encoded_signature))
 
@@ -184,7 +187,9 @@ def verify_token(
     return claims, key.kid
 
 
-def _check_header(header: dict[str, Any]) -> None:
+@lru_cache(maxsize=1024)  # all tokens of one key have the same header
+def _parse_header(encoded: bytes) -> dict[str, Any]:
+    header = _json_object(_decode(encoded), "header")
     for name in ("crit", "b64"):  # RFC 7515 section 4.1.11 and RFC 7797: we understand no extension
         if name in header:
             raise Unauthenticated(Reason.UNSUPPORTED_HEADER, f"header {name}")
@@ -194,6 +199,7 @@ def _check_header(header: dict[str, Any]) -> None:
     kid = header.get("kid")
     if "kid" in header and not (isinstance(kid, str) and 0 < len(kid) <= MAX_KID_LENGTH):
         raise _malformed("kid is not a text of 1 to 1024 characters")
+    return header
 
 
 def _time(claims: dict[str, Any], name: str) -> float:

@@ -118,7 +118,7 @@ ADBC (pip install adbc-driver-manager adbc-driver-flightsql pyarrow):
     import adbc_driver_flightsql.dbapi as d
     token = open('{token_file}').read()
     options = {{'adbc.flight.sql.authorization_header': 'Bearer ' + token}}
-    with d.connect('{location}', db_kwargs=options) as c, c.cursor() as q:
+    with d.connect('{location}', db_kwargs=options, autocommit=True) as c, c.cursor() as q:
         q.execute('{sql}')
         print(q.fetch_arrow_table())"
 

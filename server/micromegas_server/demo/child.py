@@ -70,6 +70,10 @@ class ChildProcess:
             printed = "\n".join(self.lines)
         raise AssertionError(f"{self._command[0]}: no line with {pattern!r}, and {why}. It printed:\n{printed}")
 
+    def wait(self, timeout: float = 20) -> int:
+        """The exit code, once it has ended by itself. Raises subprocess.TimeoutExpired."""
+        return self._process.wait(timeout)
+
     def terminate(self) -> int:
         """Send SIGTERM, unless it has ended by itself, and wait; returns the exit code. May be called again.
 
