@@ -122,7 +122,7 @@ def _issuer(
         aliases=policy.aliases,
         discovery_url=config.discovery_url,
         jwks_uri=config.jwks_uri,
-        allowed_jwks_hosts=frozenset(config.allowed_jwks_hosts) if config.allowed_jwks_hosts is not None else None,
+        allowed_jwks_hosts=_hosts(config.allowed_jwks_hosts),
         timeout=oidc.fetch_timeout_secs,
         tls=trusted,
     )
@@ -135,6 +135,10 @@ def _issuer(
         clock=clock,
     )
     return Issuer(policy, keys)
+
+
+def _hosts(names: list[str] | None) -> frozenset[str] | None:
+    return None if names is None else frozenset(name.lower() for name in names)  # RFC 3986 section 3.2.2
 
 
 def _admins(entries: list[str | AdminConfig]) -> Admins:

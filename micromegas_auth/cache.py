@@ -5,6 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from micromegas_auth.forking import restart_in_forked_child
 from micromegas_auth.identity import AuthContext, Authenticator, Credential
 from micromegas_auth.security_log import log_authenticated
 
@@ -55,7 +56,12 @@ class CachingAuthenticator:
         self._size = size
         # An OrderedDict gives up its oldest entry at once; a dict would look for it among the ghosts of deleted ones.
         self._entries: OrderedDict[bytes, tuple[AuthContext, float, int]] = OrderedDict()
-        self._lock = threading.Lock()  # for writing; a reader looks up once, which is atomic
+        self.after_fork()
+        restart_in_forked_child(self)
+
+    def after_fork(self) -> None:
+        """A fresh lock, for writing; a reader looks up once, which is atomic."""
+        self._lock = threading.Lock()
 
     def authenticate(self, credential: Credential, *, wait: bool = True) -> AuthContext | None:
         """See `Authenticator.authenticate`."""

@@ -92,7 +92,7 @@ def freshness_lifetime(headers: Mapping[str, str], now: datetime) -> float | Non
         return None
     try:
         moment = parsedate_to_datetime(expires)
-    except ValueError:
+    except (ValueError, OverflowError):
         return MIN_REFRESH_SECONDS  # RFC 9111 section 5.3: an invalid date means already expired
     if moment.tzinfo is None:  # "-0000": UTC of unknown origin
         moment = moment.replace(tzinfo=UTC)

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import re
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from ssl import SSLContext
@@ -13,6 +14,9 @@ import httpx
 from micromegas_auth import strict_json
 
 MAX_DOCUMENT_BYTES = 1 << 20
+
+# Host and port and no user (RFC 3986 section 3.2); urlsplit would also take a bracketed address with a tail.
+_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]@:/]+)(:[0-9]{1,5})?", re.ASCII)
 
 
 class FetchError(Exception):
@@ -51,10 +55,10 @@ def is_trustworthy_url(url: str) -> bool:
     try:
         parts = urlsplit(url)
         host = parts.hostname
-        _ = parts.port  # raises where the port is no number
+        _ = parts.port  # raises where it is none
     except ValueError:
         return False
-    if host is None or parts.username is not None:
+    if host is None or _AUTHORITY.fullmatch(parts.netloc) is None:
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
 
@@ -102,16 +106,20 @@ def _run(coroutine: Coroutine[Any, Any, Document]) -> Document:
         return loop.run_until_complete(coroutine)
     finally:
         loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(asyncio.sleep(0))  # transports broken off above close in the loop's next turn
         loop.close()
 
 
 async def _get(url: str, timeout: float, tls: SSLContext) -> Document:
     # asyncio for this alone: it can break off whatever hangs, where the timeouts of blocking sockets are per read.
+    # The timeouts of httpx are for each phase and each read. They come a little earlier: httpcore leaves a connection
+    # open that is broken off from outside in the middle of its TLS handshake.
+    phase = timeout * 0.9
     async with asyncio.timeout(timeout):
         loopback = is_loopback(urlsplit(url).hostname or "")
         headers = {"accept": "application/json", "accept-encoding": "identity"}
         async with (
-            httpx.AsyncClient(verify=tls, timeout=timeout, trust_env=not loopback, headers=headers) as client,
+            httpx.AsyncClient(verify=tls, timeout=phase, trust_env=not loopback, headers=headers) as client,
             client.stream("GET", url) as response,
         ):
             if response.status_code != httpx.codes.OK:

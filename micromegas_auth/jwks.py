@@ -5,16 +5,15 @@ token whose key is not there may wait, and all such tokens share one fetch.
 """
 
 import logging
-import os
 import random
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from typing import Any
 
 from micromegas_auth.errors import ProviderUnavailable, Reason, Unauthenticated, WouldBlock
 from micromegas_auth.fetch import FetchError
+from micromegas_auth.forking import restart_in_forked_child
 from micromegas_auth.keyset import KeySet
 from micromegas_auth.text import fields
 
@@ -66,7 +65,7 @@ class RemoteKeySet:
 
     def start(self) -> None:
         """Start the thread, which fetches at once; again in each forked child."""
-        _started.add(self)
+        restart_in_forked_child(self)
         threading.Thread(target=self._run, name="micromegas-jwks", daemon=True).start()
 
     def close(self) -> None:
@@ -103,7 +102,8 @@ class RemoteKeySet:
             if not self._fetching:
                 now = time.monotonic()
                 if seen is not None and now < self._cooldown_ends:
-                    self._make_due(self._cooldown_ends)
+                    if not self._failures:  # else an attempt is due anyway, and no kid has forced it
+                        self._make_due(self._cooldown_ends)
                     raise Unauthenticated(Reason.UNKNOWN_KEY, "no key with this kid, and the keys are fresh")
                 if self._failures:
                     raise ProviderUnavailable(Reason.KEYS_UNAVAILABLE, "the issuer does not answer")
@@ -161,14 +161,14 @@ class RemoteKeySet:
             if fetched is None:
                 self._failures += 1
                 # Jitter, so that many servers do not come back in step (both delays).
-                delay = min(2.0 ** (self._failures - 1), MAX_BACKOFF_SECONDS) * random.uniform(0.5, 1.0)  # noqa: S311
+                doublings = min(self._failures - 1, 16)  # hours of outage must not overflow a float
+                delay = min(2.0**doublings, MAX_BACKOFF_SECONDS) * random.uniform(0.5, 1.0)  # noqa: S311
             else:
                 self._failures = 0
-                lifetime = fetched[1] if fetched[1] is not None else self._refresh_interval
-                delay = min(lifetime, self._refresh_interval) * random.uniform(0.9, 1.0)  # noqa: S311
+                delay = self._refresh_interval * random.uniform(0.9, 1.0)  # noqa: S311
+                if fetched[1] is not None:
+                    delay = min(delay, fetched[1])
             self._due = time.monotonic() + delay
-            if self._kid_waits:  # it came while this fetch was under way, which may have begun too early for it
-                self._due = min(self._due, max(self._cooldown_ends, time.monotonic()))
             self._changed.notify_all()
 
     def _publish(self, keys: KeySet) -> bool:
@@ -183,22 +183,9 @@ class RemoteKeySet:
     def _log(self, level: int, event: str, *pairs: tuple[str, Any]) -> None:
         _logger.log(level, "%s: %s", event, fields([("issuer", self._issuer), *pairs]))
 
-    def _restart(self) -> None:
-        """In a forked child the thread is gone, and the lock may be held by a thread that is gone too."""
-        if self._closed:
-            return
+    def after_fork(self) -> None:
+        """In a forked child the thread is gone, and its lock may be held for ever: both are made anew."""
         self._changed = threading.Condition()
         self._fetching = False
-        self.start()
-
-
-_started: "weakref.WeakSet[RemoteKeySet]" = weakref.WeakSet()
-
-
-def _restart_all() -> None:
-    for keys in list(_started):
-        keys._restart()  # noqa: SLF001 - one class, one module
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_restart_all)
+        if not self._closed:
+            self.start()

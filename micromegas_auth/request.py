@@ -100,7 +100,9 @@ class RequestAuthenticator:
         caller = Caller(auth, resolve_attribution(headers, auth))
         if len(self._recent) >= MAX_RECENT_CALLERS:
             self._recent.clear()
-        self._recent[credential.digest] = (auth, attribution_headers, caller)
+        # Copied, so that a list which its owner changes later is seen to have changed.
+        copies = [list(value) if isinstance(value, list) else value for value in attribution_headers]
+        self._recent[credential.digest] = (auth, copies, caller)
         return caller
 
     def _token(self, headers: Headers) -> str:

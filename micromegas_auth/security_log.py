@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from micromegas_auth.errors import AuthError, Reason
+from micromegas_auth.forking import restart_in_forked_child
 from micromegas_auth.identity import AuthContext
 from micromegas_auth.text import fields
 
@@ -34,8 +35,13 @@ class RefusalLog:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
         self._windows: dict[Reason, _Window] = {}
+        self.after_fork()
+        restart_in_forked_child(self)
+
+    def after_fork(self) -> None:
+        """A fresh lock."""
+        self._lock = threading.Lock()
 
     def add(self, error: AuthError) -> None:
         """Log the refusal, or count it."""

@@ -6,7 +6,6 @@ a clock.
 
 import binascii
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from micromegas_auth import strict_json
@@ -18,11 +17,16 @@ from micromegas_auth.text import is_safe
 MAX_SUBJECT_LENGTH = 255  # OIDC Core section 2
 MAX_TIME = 253402300799.0  # the year 9999: a time in milliseconds lies far beyond it
 MAX_KEYS_WITHOUT_KID = 8
+MAX_REMEMBERED_HEADERS = 256
 
 _TO_STANDARD_BASE64 = bytes.maketrans(b"-_", b"+/")
 # The last character of a canonical text whose length is 2 or 3 modulo 4: its 4 or 2 spare bits are zero (RFC 4648 3.5).
 _CANONICAL_LAST = {2: b"AQgw", 3: b"AEIMQUYcgkosw048"}
 _PADDING = {0: b"", 2: b"==", 3: b"="}
+
+# All tokens of one key have the same header, so its parsed form is kept; only of tokens whose signature has passed, so
+# that strangers can fill no memory.
+_verified_headers: dict[bytes, dict[str, Any]] = {}
 
 # RFC 7519 section 5.1 and RFC 9068 section 2.1; RFC 7515 section 4.1.9 lets "application/" be left out.
 _TYPES = {"jwt": "jwt", "at+jwt": "at+jwt", "application/at+jwt": "at+jwt"}
@@ -69,7 +73,10 @@ def parse_token(token: str) -> UnverifiedToken:
         # Five parts are a JWE (RFC 7516 section 7.1), which we have no key for.
         raise _malformed(f"{len(parts)} parts instead of 3")
     encoded_header, encoded_payload, encoded_signature = parts
-    header = _parse_header(encoded_header)
+    header = _verified_headers.get(encoded_header)
+    if header is None:
+        header = _json_object(_decode(encoded_header), "header")
+        _check_header(header)
     signing_input = raw[: len(encoded_header) + 1 + len(encoded_payload)]
     return UnverifiedToken(header, _decode(encoded_payload), signing_input, _decode(encoded_signature))
 
@@ -104,6 +111,7 @@ def check_signature(token: UnverifiedToken, keys: KeySet) -> VerificationKey:
         raise Unauthenticated(Reason.ALGORITHM_NOT_ALLOWED, "alg does not fit the key")
     for key in fitting[:MAX_KEYS_WITHOUT_KID]:
         if key.verifies(algorithm, token.signing_input, token.signature):
+            _remember_header(token)
             return key
     raise Unauthenticated(Reason.BAD_SIGNATURE)
 
@@ -187,9 +195,15 @@ def verify_token(
     return claims, key.kid
 
 
-@lru_cache(maxsize=1024)  # all tokens of one key have the same header
-def _parse_header(encoded: bytes) -> dict[str, Any]:
-    header = _json_object(_decode(encoded), "header")
+def _remember_header(token: UnverifiedToken) -> None:
+    encoded = token.signing_input.partition(b".")[0]
+    if encoded not in _verified_headers:
+        if len(_verified_headers) >= MAX_REMEMBERED_HEADERS:
+            _verified_headers.clear()
+        _verified_headers[encoded] = token.unverified_header
+
+
+def _check_header(header: dict[str, Any]) -> None:
     for name in ("crit", "b64"):  # RFC 7515 section 4.1.11 and RFC 7797: we understand no extension
         if name in header:
             raise Unauthenticated(Reason.UNSUPPORTED_HEADER, f"header {name}")
@@ -199,7 +213,6 @@ def _parse_header(encoded: bytes) -> dict[str, Any]:
     kid = header.get("kid")
     if "kid" in header and not (isinstance(kid, str) and 0 < len(kid) <= MAX_KID_LENGTH):
         raise _malformed("kid is not a text of 1 to 1024 characters")
-    return header
 
 
 def _time(claims: dict[str, Any], name: str) -> float:
