@@ -48,7 +48,7 @@ def _row(result: Result) -> dict[str, object]:
 
 
 def _machine() -> dict[str, str]:
-    packages = ("cryptography", "pyjwt", "cachetools", "pydantic")
+    packages = ("cryptography", "pyjwt", "msgspec", "pydantic")
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -11,26 +11,27 @@ class Lake:
 
     Raises:
         NotADirectoryError: `folder` is none.
+
+    Attributes:
+        folder: The lake, as an absolute path.
     """
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
             raise NotADirectoryError(str(folder))
-        self._folder = folder.resolve()
+        self.folder = folder.resolve()
 
     def tables(self) -> list[str]:
         """The names of all tables, sorted. A folder without a Parquet file is none yet."""
-        return sorted(entry.name for entry in self._folder.iterdir() if _is_table(entry))
+        return sorted(entry.name for entry in self.folder.iterdir() if _is_table(entry))
 
-    def location(self, table: str) -> Path | None:
-        """The folder of a table, None where there is no such table. A name never leads out of the lake."""
-        if "/" in table or "\0" in table or table.startswith("."):
-            return None
-        folder = self._folder / table
-        return folder if _is_table(folder) else None
+    def has_table(self, name: str) -> bool:
+        """Whether there is a table of that name. A name never leads out of the lake."""
+        return "/" not in name and "\0" not in name and _is_table(self.folder / name)
 
 
 def _is_table(folder: Path) -> bool:
-    if folder.name.startswith(".") or not folder.is_dir():
+    # A name that cannot be printed is not UTF-8, or holds what no object store takes.
+    if folder.name.startswith(".") or not folder.name.isprintable() or not folder.is_dir():
         return False
     return next(folder.glob("*.parquet"), None) is not None

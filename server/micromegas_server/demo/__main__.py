@@ -106,24 +106,24 @@ def lines_to_paste(location: str, issuer: DemoIssuer, folder: Path) -> str:
 The demo serves on; end it with Ctrl-C. In another terminal, with an API key or the token of a user (valid for a day):
 
 Python, with pyarrow alone:
-    {sys.executable} -c "
-    import pyarrow.flight as f
-    from micromegas_server.flight_sql.messages import statement_ticket
-    headers = [(b'authorization', b'Bearer {API_KEY}')]
-    ticket = f.Ticket(statement_ticket('{sql}'))
-    print(f.connect('{location}').do_get(ticket, f.FlightCallOptions(headers=headers)).read_all().to_pylist())"
+{sys.executable} -c "
+import pyarrow.flight as f
+from micromegas_server.flight_sql.messages import statement_ticket
+headers = [(b'authorization', b'Bearer {API_KEY}')]
+ticket = f.Ticket(statement_ticket('{sql}'))
+print(f.connect('{location}').do_get(ticket, f.FlightCallOptions(headers=headers)).read_all().to_pylist())"
 
 ADBC (pip install adbc-driver-manager adbc-driver-flightsql pyarrow):
-    {sys.executable} -c "
-    import adbc_driver_flightsql.dbapi as d
-    token = open('{token_file}').read()
-    options = {{'adbc.flight.sql.authorization_header': 'Bearer ' + token}}
-    with d.connect('{location}', db_kwargs=options, autocommit=True) as c, c.cursor() as q:
-        q.execute('{sql}')
-        print(q.fetch_arrow_table())"
+{sys.executable} -c "
+import adbc_driver_flightsql.dbapi as d
+token = open('{token_file}').read()
+options = {{'adbc.flight.sql.authorization_header': 'Bearer ' + token}}
+with d.connect('{location}', db_kwargs=options, autocommit=True) as c, c.cursor() as q:
+    q.execute('{sql}')
+    print(q.fetch_arrow_table())"
 
 The micromegas CLI (pip install micromegas, in an environment of its own):
-    HOME={home} python -m micromegas.cli.query --all '{sql}'
+HOME={home} python -m micromegas.cli.query --all '{sql}'
 """
 
 
