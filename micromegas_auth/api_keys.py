@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from logging import DEBUG
 
 from micromegas_auth.errors import Reason, Unauthenticated
-from micromegas_auth.identity import AuthContext, AuthType, Credential
-from micromegas_auth.security_log import log_authenticated
+from micromegas_auth.identity import AuthContext, AuthType, Credential, Decision
+from micromegas_auth.security_log import log_authenticated, logger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,23 +40,30 @@ class ApiKeyAuthenticator:
 
     def __init__(self, keys: Iterable[ApiKey], *, clock: Callable[[], float] = time.time) -> None:
         self._by_digest = {
-            key.digest: AuthContext(
-                subject=key.name,
-                auth_type=AuthType.API_KEY,
-                expires_at=key.expires_at,
-                allow_delegation=key.allow_delegation,
+            key.digest: Decision(
+                AuthContext(
+                    subject=key.name,
+                    auth_type=AuthType.API_KEY,
+                    expires_at=key.expires_at,
+                    allow_delegation=key.allow_delegation,
+                )
             )
             for key in keys
         }
         self._seen: set[bytes] = set()  # for the log: which keys were used already
         self._clock = clock
 
-    def authenticate(self, credential: Credential, *, wait: bool = True) -> AuthContext | None:
+    def authenticate(self, credential: Credential, wait: bool = True) -> Decision | None:
         """See `Authenticator.authenticate`; never waits."""
-        auth = self._by_digest.get(credential.digest)
-        if auth is not None and auth.expires_at is not None and self._clock() >= auth.expires_at:
+        decision = self._by_digest.get(credential.digest)
+        if decision is None:
+            return None
+        auth = decision.auth
+        if auth.expires_at is not None and self._clock() >= auth.expires_at:
             raise Unauthenticated(Reason.API_KEY_EXPIRED, f"API key {auth.subject}")
-        if auth is not None:
-            log_authenticated(auth, first=credential.digest not in self._seen)
+        if credential.digest not in self._seen:
             self._seen.add(credential.digest)
-        return auth
+            log_authenticated(auth, first=True)
+        elif logger.isEnabledFor(DEBUG):
+            log_authenticated(auth, first=False)
+        return decision

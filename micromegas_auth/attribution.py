@@ -14,7 +14,6 @@ HeaderValue: TypeAlias = str | bytes | Sequence[str | bytes]
 Headers: TypeAlias = Mapping[str, HeaderValue]
 
 MAX_HEADER_LENGTH = 256
-HEADER_NAMES = ("x-user-id", "x-user-email", "x-user-name", "x-org-id", "x-client-type")
 
 
 class UserAttribution(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +65,11 @@ def resolve_attribution(headers: Headers, auth: AuthContext) -> UserAttribution:
         PermissionDenied: A header names somebody else (IMPERSONATION), or is repeated, longer than 256 characters, no
             UTF-8, or holds control characters (MALFORMED_ATTRIBUTION).
     """
-    user_id, user_email, user_name, org_id, client_type = [_read(headers, name) for name in HEADER_NAMES]
+    user_id = _read(headers, "x-user-id")
+    user_email = _read(headers, "x-user-email")
+    user_name = _read(headers, "x-user-name")
+    org_id = _read(headers, "x-org-id")
+    client_type = _read(headers, "x-client-type")
     service_account: str | None = None
     verified: set[str] = set()
 

@@ -4,24 +4,28 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from logging import DEBUG
 
 from micromegas_auth.forking import restart_in_forked_child
-from micromegas_auth.identity import AuthContext, Authenticator, Credential
-from micromegas_auth.security_log import log_authenticated
+from micromegas_auth.identity import Authenticator, Credential, Decision
+from micromegas_auth.security_log import log_authenticated, logger
 
 
 class Generation:
-    """Counts the events after which no decision made before may be used: a key withdrawn, a policy changed."""
+    """Ends decisions early: a key was withdrawn, a policy has changed.
 
-    __slots__ = ("value",)
+    Attributes:
+        current: A decision holds as long as this is the same object as when it was made.
+    """
+
+    __slots__ = ("current",)
 
     def __init__(self) -> None:
-        self.value = 0
+        self.current = object()
 
     def advance(self) -> None:
         """From now on, every decision made before is made anew."""
-        # Two at once may count as one: what matters is only that the value differs from what it was before.
-        self.value += 1
+        self.current = object()
 
 
 class CachingAuthenticator:
@@ -55,7 +59,7 @@ class CachingAuthenticator:
         self._clock = clock
         self._size = size
         # An OrderedDict gives up its oldest entry at once; a dict would look for it among the ghosts of deleted ones.
-        self._entries: OrderedDict[bytes, tuple[AuthContext, float, int]] = OrderedDict()
+        self._entries: OrderedDict[bytes, tuple[Decision, float, object]] = OrderedDict()
         self.after_fork()
         restart_in_forked_child(self)
 
@@ -63,25 +67,26 @@ class CachingAuthenticator:
         """A fresh lock, for writing; a reader looks up once, which is atomic."""
         self._lock = threading.Lock()
 
-    def authenticate(self, credential: Credential, *, wait: bool = True) -> AuthContext | None:
+    def authenticate(self, credential: Credential, wait: bool = True) -> Decision | None:
         """See `Authenticator.authenticate`."""
         entry = self._entries.get(credential.digest)
         if entry is not None:
-            auth, valid_until, generation = entry
-            if generation == self._generation.value and self._clock() < valid_until:
-                log_authenticated(auth, first=False)
-                return auth
+            decision, valid_until, generation = entry
+            if generation is self._generation.current and self._clock() < valid_until:
+                if logger.isEnabledFor(DEBUG):
+                    log_authenticated(decision.auth, first=False)
+                return decision
         # Read before the inner decision: if it advances meanwhile, the new entry is void from the start.
-        generation = self._generation.value
-        decided = self._inner.authenticate(credential, wait=wait)
+        generation = self._generation.current
+        decided = self._inner.authenticate(credential, wait)
         if decided is not None:
             valid_until = self._clock() + self._ttl
-            if decided.expires_at is not None:
-                valid_until = min(valid_until, decided.expires_at)
+            if decided.auth.expires_at is not None:
+                valid_until = min(valid_until, decided.auth.expires_at)
             with self._lock:
                 self._entries.pop(credential.digest, None)  # so that a renewed entry is the youngest
                 if len(self._entries) >= self._size:
                     self._entries.popitem(last=False)
                 self._entries[credential.digest] = (decided, valid_until, generation)
-            log_authenticated(decided, first=True)
+            log_authenticated(decided.auth, first=True)
         return decided

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from micromegas_auth.identity import AuthContext, Authenticator, Credential
+from micromegas_auth.identity import Authenticator, Credential, Decision
 
 
 class AuthenticatorChain:
@@ -15,9 +15,10 @@ class AuthenticatorChain:
     def __init__(self, authenticators: Sequence[Authenticator]) -> None:
         self._authenticators = tuple(authenticators)
 
-    def authenticate(self, credential: Credential, *, wait: bool = True) -> AuthContext | None:
+    def authenticate(self, credential: Credential, wait: bool = True) -> Decision | None:
         """See `Authenticator.authenticate`."""
         for authenticator in self._authenticators:
-            if (auth := authenticator.authenticate(credential, wait=wait)) is not None:
-                return auth
+            decision = authenticator.authenticate(credential, wait)
+            if decision is not None:
+                return decision
         return None

@@ -1,6 +1,5 @@
 """What the verified claims of a token say about its bearer: e-mail, groups, admin, delegation."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from micromegas_auth.identity import AuthContext, AuthType
@@ -24,9 +23,9 @@ def auth_context(
         key_id: The kid of the key that verified the token.
     """
     subject: str = claims["sub"]
-    emails = list(_emails(claims, policy))
-    email = emails[0][0] if emails else None
-    verified_emails = {address for address, verified in emails if verified}
+    emails = _emails(claims, policy)
+    email = next(iter(emails), None)
+    verified_emails = {address for address, verified in emails.items() if verified}
     token_id = claims.get("jti")
     return AuthContext(
         subject=subject,
@@ -51,7 +50,7 @@ def is_service_account(claims: dict[str, Any]) -> bool:
     Providers mark the client credentials grant (RFC 6749 section 4.4) each in their own way; RFC 9068 section 2.2 has
     `sub` equal the client. What only a login can leave in a token (OIDC Core section 2) rules it out.
     """
-    if any(name in claims for name in ("nonce", "auth_time", "email_verified")):
+    if "email_verified" in claims or "nonce" in claims or "auth_time" in claims:
         return False
     subject, authorized_party = claims["sub"], claims.get("azp")
     return (
@@ -62,14 +61,18 @@ def is_service_account(claims: dict[str, Any]) -> bool:
     )
 
 
-def _emails(claims: dict[str, Any], policy: IssuerPolicy) -> Iterator[tuple[str, bool]]:
-    """Each usable e-mail in the order of the policy's claims, and whether the issuer vouches for it."""
+def _emails(claims: dict[str, Any], policy: IssuerPolicy) -> dict[str, bool]:
+    """Each usable e-mail in the order of the policy's claims, and whether the issuer vouches for it in any of them."""
+    emails: dict[str, bool] = {}
     for name in policy.email_claims:
         value = claims.get(name)
+        if value is None:
+            continue
         if isinstance(value, list) and value:  # verified_primary_email is a list at Microsoft Entra
             value = value[0]
         if isinstance(value, str) and is_safe(value, MAX_EMAIL_LENGTH):
-            yield value, _is_verified(name, claims, policy)
+            emails[value] = emails.get(value, False) or _is_verified(name, claims, policy)
+    return emails
 
 
 def _is_verified(name: str, claims: dict[str, Any], policy: IssuerPolicy) -> bool:

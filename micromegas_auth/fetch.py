@@ -112,14 +112,14 @@ def _run(coroutine: Coroutine[Any, Any, Document]) -> Document:
 
 async def _get(url: str, timeout: float, tls: SSLContext) -> Document:
     # asyncio for this alone: it can break off whatever hangs, where the timeouts of blocking sockets are per read.
-    # The timeouts of httpx are for each phase and each read. They come a little earlier: httpcore leaves a connection
-    # open that is broken off from outside in the middle of its TLS handshake.
-    phase = timeout * 0.9
+    # The timeouts of httpx are for each phase and each read. Connecting and the TLS handshake have a third each, so
+    # that httpcore breaks them off itself: from outside, in mid-handshake, it would leave the connection open.
+    phases = httpx.Timeout(timeout, connect=timeout / 3)
     async with asyncio.timeout(timeout):
         loopback = is_loopback(urlsplit(url).hostname or "")
         headers = {"accept": "application/json", "accept-encoding": "identity"}
         async with (
-            httpx.AsyncClient(verify=tls, timeout=phase, trust_env=not loopback, headers=headers) as client,
+            httpx.AsyncClient(verify=tls, timeout=phases, trust_env=not loopback, headers=headers) as client,
             client.stream("GET", url) as response,
         ):
             if response.status_code != httpx.codes.OK:

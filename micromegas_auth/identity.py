@@ -2,7 +2,7 @@
 
 import hashlib
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -66,10 +66,26 @@ class Credential:
         return "Credential(...)"
 
 
-class Authenticator(Protocol):
-    """Judges a credential. Three outcomes: an AuthContext, None (not my kind of credential), or an AuthError."""
+class Decision:
+    """That a credential is good, and whose it is. It may be kept and given again for the same credential.
 
-    def authenticate(self, credential: Credential, *, wait: bool = True) -> AuthContext | None:
+    Attributes:
+        auth: Who authenticated.
+        last: Attribution headers that came with the credential, and the Caller they made; kept by the front door. One
+            attribute for both, so that threads always see a pair that belongs together.
+    """
+
+    __slots__ = ("auth", "last")
+
+    def __init__(self, auth: AuthContext) -> None:
+        self.auth = auth
+        self.last: tuple[object, Any] | None = None
+
+
+class Authenticator(Protocol):
+    """Judges a credential. Three outcomes: a Decision, None (not my kind of credential), or an AuthError."""
+
+    def authenticate(self, credential: Credential, wait: bool = True) -> Decision | None:
         """Judge `credential`.
 
         Args:

@@ -121,8 +121,8 @@ class RemoteKeySet:
             return current
 
     def _make_due(self, when: float) -> None:
-        self._kid_waits = True
         if when < self._due:
+            self._kid_waits = True
             self._due = when
             self._changed.notify_all()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from micromegas_auth.claims import auth_context
 from micromegas_auth.errors import Reason, Unauthenticated
-from micromegas_auth.identity import AuthContext, Credential
+from micromegas_auth.identity import AuthContext, Credential, Decision
 from micromegas_auth.jwks import MAX_WAIT_SECONDS, RemoteKeySet
 from micromegas_auth.policy import Admins, IssuerPolicy
 from micromegas_auth.text import fields, quoted
@@ -45,7 +45,7 @@ class OidcAuthenticator:
         self._clock = clock
         self._warned: set[tuple[str, str]] = set()  # holds no more than the admins times the issuers
 
-    def authenticate(self, credential: Credential, *, wait: bool = True) -> AuthContext | None:
+    def authenticate(self, credential: Credential, wait: bool = True) -> Decision | None:
         """See `Authenticator.authenticate`. None for what has no dots, as the parts of a JWT have."""
         if "." not in credential.token:
             return None
@@ -55,7 +55,7 @@ class OidcAuthenticator:
         audience = accepted_audience(claims, issuer.policy)
         auth = auth_context(claims, issuer.policy, self._admins, audience=audience, key_id=key_id)
         self._warn_of_unverified_admin(auth)
-        return auth
+        return Decision(auth)
 
     def _issuer_of(self, token: UnverifiedToken) -> Issuer:
         unverified_issuer = token.unverified_claims.get("iss")

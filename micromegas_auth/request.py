@@ -3,15 +3,12 @@
 import time
 from collections.abc import Callable, Iterable
 
-from micromegas_auth.attribution import HEADER_NAMES, Caller, Headers, HeaderValue, resolve_attribution, single_value
+from micromegas_auth.attribution import Caller, Headers, resolve_attribution, single_value
 from micromegas_auth.errors import AuthError, ProviderUnavailable, Reason, Unauthenticated, WouldBlock
-from micromegas_auth.identity import AuthContext, Authenticator, Credential
+from micromegas_auth.identity import AuthContext, Authenticator, Credential, Decision
 from micromegas_auth.security_log import RefusalLog
 from micromegas_auth.text import is_token68
 
-MAX_RECENT_CALLERS = 1000
-
-_SCHEME = "bearer"
 _MALFORMED = "not 'Bearer' and one token"
 
 
@@ -36,12 +33,10 @@ class RequestAuthenticator:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._authenticator = authenticator
-        self._max_token_bytes = max_token_bytes
-        self._anonymous = anonymous
+        self._max_length = max_token_bytes + len("Bearer ")
+        self._anonymous = Decision(anonymous) if anonymous is not None else None
         self._on_close = tuple(on_close)
         self._refusals = RefusalLog(clock)
-        # By digest, so whoever is in here has been a well-formed credential; bounded by being emptied when it is full.
-        self._recent: dict[bytes, tuple[AuthContext, list[HeaderValue | None], Caller]] = {}
 
     def authenticate(self, headers: Headers) -> Caller:
         """Decide who makes the request with these headers; wait for an issuer's keys if need be (at most 2 s).
@@ -54,12 +49,12 @@ class RequestAuthenticator:
             PermissionDenied: The x-user-* headers are malformed or name somebody this caller may not act for.
             ProviderUnavailable: The credential cannot be judged now.
         """
-        return self._guarded(headers, wait=True)
+        return self._guarded(headers, True)
 
     def authenticate_nowait(self, headers: Headers) -> Caller | None:
         """The same, but None where it would have to wait; for event loops. Raises like `authenticate`."""
         try:
-            return self._guarded(headers, wait=False)
+            return self._guarded(headers, False)
         except WouldBlock:
             return None
 
@@ -69,7 +64,7 @@ class RequestAuthenticator:
             close()
         self._refusals.flush()
 
-    def _guarded(self, headers: Headers, *, wait: bool) -> Caller:
+    def _guarded(self, headers: Headers, wait: bool) -> Caller:
         try:
             return self._authenticate(headers, wait)
         except AuthError as error:
@@ -84,43 +79,49 @@ class RequestAuthenticator:
             raise unavailable from None
 
     def _authenticate(self, headers: Headers, wait: bool) -> Caller:
-        if self._anonymous is not None:
-            return Caller(self._anonymous, resolve_attribution(headers, self._anonymous))
-        credential = Credential(self._token(headers))
-        recent = self._recent.get(credential.digest)
-        if recent is None and not is_token68(credential.token):
-            raise Unauthenticated(Reason.MALFORMED_AUTHORIZATION, _MALFORMED)
-        auth = self._authenticator.authenticate(credential, wait=wait)
-        if auth is None:
-            raise Unauthenticated(Reason.UNKNOWN_CREDENTIAL, "neither a known API key nor a JWT")
-        # The same identity with the same headers is the same Caller: clients send the same ones at each request.
-        attribution_headers = [headers.get(name) for name in HEADER_NAMES]
-        if recent is not None and recent[0] is auth and recent[1] == attribution_headers:
-            return recent[2]
-        caller = Caller(auth, resolve_attribution(headers, auth))
-        if len(self._recent) >= MAX_RECENT_CALLERS:
-            self._recent.clear()
+        decision = self._anonymous
+        if decision is None:
+            token = self._token(headers)
+            decision = self._authenticator.authenticate(Credential(token), wait)
+            if decision is None:
+                raise Unauthenticated(*_why_unknown(token))
+        # The same identity with the same headers is the same Caller, and clients send the same ones at each request.
+        get = headers.get
+        named = (get("x-user-id"), get("x-user-email"), get("x-user-name"), get("x-org-id"), get("x-client-type"))
+        last = decision.last
+        if last is not None and last[0] == named:
+            known: Caller = last[1]
+            return known
+        caller = Caller(decision.auth, resolve_attribution(headers, decision.auth))
         # Copied, so that a list which its owner changes later is seen to have changed.
-        copies = [list(value) if isinstance(value, list) else value for value in attribution_headers]
-        self._recent[credential.digest] = (auth, copies, caller)
+        decision.last = (tuple([list(value) if isinstance(value, list) else value for value in named]), caller)
         return caller
 
     def _token(self, headers: Headers) -> str:
-        """What stands behind `Bearer` (RFC 6750 section 2.1: the scheme in any case, one or more spaces); ASCII."""
+        """What stands behind `Bearer` (RFC 6750 section 2.1: the scheme in any case, one or more spaces)."""
         values = headers.get("authorization")
         if not values:
             raise Unauthenticated(Reason.MISSING_CREDENTIAL, "no authorization header")
         value = single_value(values)
         if value is None:
             raise Unauthenticated(Reason.MALFORMED_AUTHORIZATION, "several authorization values")
-        if len(value) > self._max_token_bytes + len(_SCHEME) + 1:
-            raise Unauthenticated(Reason.CREDENTIAL_TOO_LARGE, f"over {self._max_token_bytes} bytes")
+        if len(value) > self._max_length:
+            raise Unauthenticated(Reason.CREDENTIAL_TOO_LARGE, f"over {self._max_length - len('Bearer ')} bytes")
         if isinstance(value, bytes):
             value = value.decode("latin-1")  # what is not ASCII is refused below
         scheme, _, token = value.partition(" ")
-        if scheme.lower() != _SCHEME or not token.isascii():
+        token = token.lstrip(" ")
+        # Whether all of it is token68 is left to whoever looks into it: an API key is known by its digest alone, and a
+        # JWT has a narrower alphabet. These are the likely mistakes: two values joined into one, parameters.
+        if scheme.lower() != "bearer" or not token.isascii() or " " in token or "," in token:
             raise Unauthenticated(Reason.MALFORMED_AUTHORIZATION, _MALFORMED)
-        return token.lstrip(" ")
+        return token
+
+
+def _why_unknown(token: str) -> tuple[Reason, str]:
+    if not is_token68(token):
+        return Reason.MALFORMED_AUTHORIZATION, _MALFORMED
+    return Reason.UNKNOWN_CREDENTIAL, "neither a known API key nor a JWT"
 
 
 def _place(error: Exception) -> str:

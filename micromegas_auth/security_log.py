@@ -13,15 +13,15 @@ from micromegas_auth.text import fields
 BURST = 10
 WINDOW = 10.0  # seconds
 
-_logger = logging.getLogger("micromegas_auth")
+logger = logging.getLogger("micromegas_auth")
 
 
 def log_authenticated(auth: AuthContext, *, first: bool) -> None:
     """Log who came in: at level info where a credential has just been validated, at debug where that was known."""
     level = logging.INFO if first else logging.DEBUG
-    if _logger.isEnabledFor(level):
+    if logger.isEnabledFor(level):
         pairs = [("subject", auth.subject), ("email", auth.email), ("issuer", auth.issuer), ("admin", auth.is_admin)]
-        _logger.log(level, "authenticated: %s", fields(pairs))
+        logger.log(level, "authenticated: %s", fields(pairs))
 
 
 class RefusalLog:
@@ -67,7 +67,7 @@ class RefusalLog:
 
     def _log(self, reason: Reason, error: str | None, detail: str, left_out: int) -> None:
         pairs = [("reason", reason.value), ("error", error), ("detail", detail or None), ("left_out", left_out or None)]
-        _logger.warning("refused: %s", fields(pairs, frozenset({"detail"})))
+        logger.warning("refused: %s", fields(pairs, frozenset({"detail"})))
 
 
 class _Window:

@@ -22,7 +22,7 @@ MAX_REMEMBERED_HEADERS = 256
 _TO_STANDARD_BASE64 = bytes.maketrans(b"-_", b"+/")
 # The last character of a canonical text whose length is 2 or 3 modulo 4: its 4 or 2 spare bits are zero (RFC 4648 3.5).
 _CANONICAL_LAST = {2: b"AQgw", 3: b"AEIMQUYcgkosw048"}
-_PADDING = {0: b"", 2: b"==", 3: b"="}
+_PADDING = {2: b"==", 3: b"="}
 
 # All tokens of one key have the same header, so its parsed form is kept; only of tokens whose signature has passed, so
 # that strangers can fill no memory.
@@ -42,12 +42,14 @@ class UnverifiedToken:
         unverified_payload: The payload's bytes.
         signing_input: What the signature is over (RFC 7515 section 5.1).
         signature: The signature's bytes.
+        encoded_header: The header as it came, in the alphabet of plain base64.
     """
 
     unverified_header: dict[str, Any]
     unverified_payload: bytes
     signing_input: bytes
     signature: bytes
+    encoded_header: bytes
     _claims: dict[str, Any] | None = None
 
     @property
@@ -68,7 +70,10 @@ def parse_token(token: str) -> UnverifiedToken:
         raw = token.encode("ascii")
     except UnicodeEncodeError:
         raise _malformed("not ASCII") from None
-    parts = raw.split(b".")
+    letters = raw.translate(None, b"-_.")
+    if letters and not letters.isalnum():
+        raise _malformed("not base64url")
+    parts = raw.translate(_TO_STANDARD_BASE64).split(b".")
     if len(parts) != 3:
         # Five parts are a JWE (RFC 7516 section 7.1), which we have no key for.
         raise _malformed(f"{len(parts)} parts instead of 3")
@@ -78,7 +83,7 @@ def parse_token(token: str) -> UnverifiedToken:
         header = _json_object(_decode(encoded_header), "header")
         _check_header(header)
     signing_input = raw[: len(encoded_header) + 1 + len(encoded_payload)]
-    return UnverifiedToken(header, _decode(encoded_payload), signing_input, _decode(encoded_signature))
+    return UnverifiedToken(header, _decode(encoded_payload), signing_input, _decode(encoded_signature), encoded_header)
 
 
 def verify_signature(token: str, keys: KeySet) -> bytes:
@@ -196,11 +201,10 @@ def verify_token(
 
 
 def _remember_header(token: UnverifiedToken) -> None:
-    encoded = token.signing_input.partition(b".")[0]
-    if encoded not in _verified_headers:
+    if token.encoded_header not in _verified_headers:
         if len(_verified_headers) >= MAX_REMEMBERED_HEADERS:
             _verified_headers.clear()
-        _verified_headers[encoded] = token.unverified_header
+        _verified_headers[token.encoded_header] = token.unverified_header
 
 
 def _check_header(header: dict[str, Any]) -> None:
@@ -224,14 +228,13 @@ def _time(claims: dict[str, Any], name: str) -> float:
 
 
 def _decode(segment: bytes) -> bytes:
-    """Canonical base64url without padding (RFC 7515 section 2): each text has one spelling only."""
+    """Base64 without padding, of which each text has one spelling only (RFC 7515 section 2, RFC 4648 section 3.5)."""
     rest = len(segment) % 4
-    letters = segment.translate(None, b"-_")
-    if rest == 1 or (letters and not letters.isalnum()):
-        raise _malformed("not base64url")
-    if rest and segment[-1] not in _CANONICAL_LAST[rest]:
+    if rest == 0:
+        return binascii.a2b_base64(segment)
+    if rest == 1 or segment[-1] not in _CANONICAL_LAST[rest]:
         raise _malformed("base64url is not canonical")
-    return binascii.a2b_base64(segment.translate(_TO_STANDARD_BASE64) + _PADDING[rest])
+    return binascii.a2b_base64(segment + _PADDING[rest])
 
 
 def _json_object(raw: bytes, what: str) -> dict[str, Any]:
