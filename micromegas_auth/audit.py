@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from micromegas_auth.attribution import Caller
+from micromegas_auth.privacy import Privacy
 from micromegas_auth.text import fields
 
 Status = Literal["ok", "error", "cancelled", "running"]
@@ -29,6 +30,7 @@ class AuditLog:
         write: Takes one complete line without its newline. It is called from several threads.
         format: `text` (`execute_query user=... sql="..." ...`) or `json` (one object a line). Every byte a caller
             chose is escaped in both: a record is always exactly one line.
+        privacy: How much is said of persons.
         clock: The time, in seconds since the epoch.
         running_after: After how many seconds a query is reported as still running.
     """
@@ -38,11 +40,13 @@ class AuditLog:
         write: Callable[[str], None],
         *,
         format: AuditFormat = "text",  # noqa: A002 - the word of the command line
+        privacy: Privacy | None = None,
         clock: Callable[[], float] = time.time,
         running_after: float = 1.0,
     ) -> None:
         self._write = write
         self._format = format
+        self._privacy = privacy if privacy is not None else Privacy()
         self._clock = clock
         self._running_after = running_after
         self._running: dict[str, QueryRecord] = {}
@@ -114,23 +118,12 @@ class AuditLog:
 
     def emit(self, record: "QueryRecord", status: Status, rows: int, size: int, error: str | None) -> None:
         """Write one record; used by QueryRecord."""
-        auth, attribution = record.caller.auth, record.caller.attribution
         now = self._clock()
         pairs: list[tuple[str, object]] = [
             ("range", record.time_range),
             ("sql", record.sql),
             ("limit", record.limit),
-            ("user", attribution.user_id),
-            ("email", attribution.user_email),
-            ("name", attribution.user_name),
-            ("org", attribution.org_id),
-            ("client", attribution.client_type),
-            ("service_account", attribution.service_account),
-            ("asserted", _asserted(record.caller)),
-            ("subject", auth.subject),
-            ("issuer", auth.issuer),
-            ("auth", auth.auth_type.value),
-            ("admin", auth.is_admin),
+            *self._privacy.fields(record.caller),
             ("peer", record.peer),
             ("status", status),
             ("error", error),
@@ -216,14 +209,3 @@ class QueryRecord:
             if not self._ended and not self._reported:
                 self._reported = True
                 self._log.emit(self, "running", 0, 0, None)
-
-
-def _asserted(caller: Caller) -> str | None:
-    """Which of user and e-mail nobody but the caller vouches for."""
-    attribution = caller.attribution
-    names = [
-        name
-        for name, value in (("user", attribution.user_id), ("email", attribution.user_email))
-        if value is not None and f"user_{'id' if name == 'user' else name}" not in attribution.verified
-    ]
-    return ",".join(names) or None

@@ -1,23 +1,28 @@
-"""From a configuration to the front door: who is wired to whom."""
+"""From a configuration to the front door: who is wired to whom, and wired anew when a file has changed."""
 
 import logging
 import time
 from collections.abc import Callable
 from functools import cache, partial
+from pathlib import Path
 from ssl import SSLContext
 
-from micromegas_auth.api_keys import ApiKey, ApiKeyAuthenticator
+from micromegas_auth import translation
+from micromegas_auth.api_keys import ApiKeyAuthenticator
 from micromegas_auth.cache import CachingAuthenticator, Generation
 from micromegas_auth.chain import AuthenticatorChain
-from micromegas_auth.config import AdminConfig, AuthConfig, IssuerConfig, OidcConfig
-from micromegas_auth.discovery import KeySource, fetch_keys
+from micromegas_auth.config import AuthConfig
+from micromegas_auth.discovery import KeySource, fetch_keys, stored_keys
+from micromegas_auth.entries import IssuerConfig, OidcConfig
 from micromegas_auth.errors import ConfigError
 from micromegas_auth.fetch import tls_context
 from micromegas_auth.identity import AuthContext, Authenticator, AuthType
 from micromegas_auth.jwks import RemoteKeySet
+from micromegas_auth.jwks_store import JwksStore
 from micromegas_auth.oidc import Issuer, OidcAuthenticator
-from micromegas_auth.policy import Admins, IssuerPolicy
 from micromegas_auth.request import RequestAuthenticator
+from micromegas_auth.revocation import RevokingAuthenticator
+from micromegas_auth.watch import FileWatcher
 
 _logger = logging.getLogger("micromegas_auth")
 _DEFAULT_MAX_TOKEN_BYTES = 7168
@@ -27,7 +32,8 @@ def build_authenticator(config: AuthConfig, *, clock: Callable[[], float] = time
     """Wire the front door of a server.
 
     Makes no network call itself; a thread for each issuer begins to fetch its keys. An issuer that cannot be reached
-    does not keep the server from starting.
+    does not keep the server from starting. Where the configuration came from files, another thread takes over what
+    changes in them; what is malformed is logged, and the last good configuration stays.
 
     Args:
         config: From `AuthConfig.from_env()`, or made by hand.
@@ -42,109 +48,132 @@ def build_authenticator(config: AuthConfig, *, clock: Callable[[], float] = time
         return RequestAuthenticator(
             AuthenticatorChain(()), max_token_bytes=_DEFAULT_MAX_TOKEN_BYTES, anonymous=anonymous, clock=clock
         )
-    authenticators: list[Authenticator] = []
-    key_sets: list[RemoteKeySet] = []
-    if config.api_keys:
-        keys = [
-            ApiKey(
-                name=key.name,
-                digest=bytes.fromhex(key.key_sha256),
-                expires_at=key.expires_at.timestamp() if key.expires_at is not None else None,
-                allow_delegation=key.allow_delegation,
+    wiring = _Wiring(clock)
+    closing = [wiring.close]
+    door = RequestAuthenticator(
+        wiring.wire(config), max_token_bytes=_max_token_bytes(config), on_close=closing, clock=clock
+    )
+
+    def reload() -> None:
+        try:
+            changed = config.reread()
+            door.replace(wiring.wire(changed), max_token_bytes=_max_token_bytes(changed))
+        except ConfigError as error:
+            _logger.error("CONFIGURATION NOT RELOADED, the last good one stays in force: %s", error)
+        else:
+            _logger.warning("configuration reloaded")
+
+    if config.files:
+        watcher = FileWatcher(config.files, reload)
+        closing.insert(0, watcher.close)
+        watcher.start()
+    return door
+
+
+def _max_token_bytes(config: AuthConfig) -> int:
+    return config.oidc.max_token_bytes if config.oidc is not None else _DEFAULT_MAX_TOKEN_BYTES
+
+
+class _Wiring:
+    """Makes the authenticators of a configuration; issuers that stay the same in the next one keep their keys."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._generation = Generation()
+        self._key_sets: dict[str, RemoteKeySet] = {}
+
+    def close(self) -> None:
+        """Stop fetching keys."""
+        for keys in self._key_sets.values():
+            keys.close()
+
+    def wire(self, config: AuthConfig) -> Authenticator:
+        """The authenticators of `config`, in the order they are asked. Raises ConfigError; nothing has changed then."""
+        revocations = translation.revocations(config.revoked)
+        authenticators: list[Authenticator] = []
+        if config.api_keys:
+            keys = ApiKeyAuthenticator(translation.api_keys(config.api_keys), clock=self._clock)
+            authenticators.append(RevokingAuthenticator(keys, revocations) if revocations.api_keys else keys)
+        if config.oidc is not None:
+            issuers = self._issuers(config.oidc, config.jwks_cache_dir)
+            admins = translation.admins(config.admins, len(issuers))
+            oidc = RevokingAuthenticator(OidcAuthenticator(issuers, admins, clock=self._clock), revocations)
+            authenticators.append(
+                CachingAuthenticator(
+                    oidc,
+                    size=config.oidc.token_cache_size,
+                    ttl=config.oidc.token_cache_ttl_secs,
+                    generation=self._generation,
+                    clock=self._clock,
+                )
             )
-            for key in config.api_keys
-        ]
-        authenticators.append(ApiKeyAuthenticator(keys, clock=clock))
-    if config.oidc is not None:
-        generation = Generation()
+        else:
+            self._keep({})
+        if not authenticators:
+            raise ConfigError("no authentication is configured: give issuers or API keys, or AuthConfig.disabled()")
+        return authenticators[0] if len(authenticators) == 1 else AuthenticatorChain(authenticators)
+
+    def _issuers(self, oidc: OidcConfig, jwks_cache_dir: str | None) -> list[Issuer]:
         tls = cache(tls_context)  # one for all issuers without a ca_file: each takes some 20 ms to make
-        issuers = [
-            _issuer(issuer, config.oidc, tls=tls, on_withdrawal=generation.advance, clock=clock)
-            for issuer in config.oidc.merged_issuers()
-        ]
-        admins = _admins(config.admins)
-        if admins.anywhere and len(issuers) > 1:
-            _logger.warning(
-                "MICROMEGAS_ADMINS has entries without an issuer and there are %d issuers: each of them can make such "
-                'an admin; write {"issuer": ..., "subject": ...} instead',
-                len(issuers),
-            )
-        authenticators.append(
-            CachingAuthenticator(
-                OidcAuthenticator(issuers, admins, clock=clock),
-                size=config.oidc.token_cache_size,
-                ttl=config.oidc.token_cache_ttl_secs,
-                generation=generation,
-                clock=clock,
-            )
+        key_sets: dict[str, RemoteKeySet] = {}
+        issuers = []
+        for issuer in oidc.merged_issuers():
+            # All that decides which keys are fetched and how; what else an entry says is in its policy.
+            same = repr((_source_fields(issuer), oidc.fetch_timeout_secs, jwks_cache_dir, _times(oidc)))
+            keys = self._key_sets.get(same) or self._key_set(issuer, oidc, jwks_cache_dir, tls)
+            key_sets[same] = keys
+            issuers.append(Issuer(translation.policy(issuer), keys))
+        self._keep(key_sets)
+        return issuers
+
+    def _keep(self, key_sets: dict[str, RemoteKeySet]) -> None:
+        before, self._key_sets = self._key_sets, key_sets
+        for name, keys in key_sets.items():
+            if name not in before:
+                keys.start()
+        for name, keys in before.items():
+            if name not in key_sets:
+                keys.close()
+
+    def _key_set(
+        self,
+        issuer: IssuerConfig,
+        oidc: OidcConfig,
+        jwks_cache_dir: str | None,
+        tls: Callable[[str | None], SSLContext],
+    ) -> RemoteKeySet:
+        try:
+            trusted = tls(issuer.ca_file)
+        except OSError as error:
+            raise ConfigError(f"ca_file of issuer {issuer.issuer}: {error.strerror or type(error).__name__}") from None
+        hosts = issuer.allowed_jwks_hosts
+        source = KeySource(
+            issuer=issuer.issuer,
+            aliases=frozenset(issuer.aliases),
+            discovery_url=issuer.discovery_url,
+            jwks_uri=issuer.jwks_uri,
+            # Host names are the same in any case (RFC 3986 section 3.2.2).
+            allowed_jwks_hosts=None if hosts is None else frozenset(host.lower() for host in hosts),
+            timeout=oidc.fetch_timeout_secs,
+            tls=trusted,
+            store=None if jwks_cache_dir is None else JwksStore(Path(jwks_cache_dir), issuer.issuer),
         )
-        key_sets = [issuer.keys for issuer in issuers]
-    if not authenticators:
-        raise ConfigError("no authentication is configured: give issuers or API keys, or AuthConfig.disabled()")
-    for keys_of_issuer in key_sets:
-        keys_of_issuer.start()
-    return RequestAuthenticator(
-        AuthenticatorChain(authenticators),
-        max_token_bytes=config.oidc.max_token_bytes if config.oidc is not None else _DEFAULT_MAX_TOKEN_BYTES,
-        on_close=[keys_of_issuer.close for keys_of_issuer in key_sets],
-        clock=clock,
+        return RemoteKeySet(
+            issuer.issuer,
+            partial(fetch_keys, source),
+            refresh_interval=oidc.jwks_refresh_interval_secs,
+            max_stale=oidc.jwks_max_stale_secs,
+            on_withdrawal=self._generation.advance,
+            stored=stored_keys(source),
+            clock=self._clock,
+        )
+
+
+def _source_fields(issuer: IssuerConfig) -> dict[str, object]:
+    return issuer.model_dump(
+        include={"issuer", "aliases", "discovery_url", "jwks_uri", "ca_file", "allowed_jwks_hosts"}
     )
 
 
-def _issuer(
-    config: IssuerConfig,
-    oidc: OidcConfig,
-    *,
-    tls: Callable[[str | None], SSLContext],
-    on_withdrawal: Callable[[], None],
-    clock: Callable[[], float],
-) -> Issuer:
-    algorithms = set(config.algorithms)
-    if not algorithms.isdisjoint({"EdDSA", "Ed25519"}):  # two names of one algorithm (RFC 9864 section 2.2)
-        algorithms |= {"EdDSA", "Ed25519"}
-    policy = IssuerPolicy(
-        issuer=config.issuer,
-        audiences=frozenset(config.audience),
-        aliases=frozenset(config.aliases),
-        algorithms=frozenset(algorithms),
-        leeway=config.leeway_secs,
-        require_typ=config.require_typ,
-        trust_email=config.trust_email,
-        email_claims=tuple(config.email_claims),
-        delegates=frozenset(config.delegates),
-    )
-    try:
-        trusted = tls(config.ca_file)
-    except OSError as error:
-        raise ConfigError(f"ca_file of issuer {config.issuer}: {error.strerror or type(error).__name__}") from None
-    source = KeySource(
-        issuer=config.issuer,
-        aliases=policy.aliases,
-        discovery_url=config.discovery_url,
-        jwks_uri=config.jwks_uri,
-        allowed_jwks_hosts=_hosts(config.allowed_jwks_hosts),
-        timeout=oidc.fetch_timeout_secs,
-        tls=trusted,
-    )
-    keys = RemoteKeySet(
-        config.issuer,
-        partial(fetch_keys, source),
-        refresh_interval=oidc.jwks_refresh_interval_secs,
-        max_stale=oidc.jwks_max_stale_secs,
-        on_withdrawal=on_withdrawal,
-        clock=clock,
-    )
-    return Issuer(policy, keys)
-
-
-def _hosts(names: list[str] | None) -> frozenset[str] | None:
-    return None if names is None else frozenset(name.lower() for name in names)  # RFC 3986 section 3.2.2
-
-
-def _admins(entries: list[str | AdminConfig]) -> Admins:
-    of_issuers = [entry for entry in entries if isinstance(entry, AdminConfig)]
-    return Admins(
-        anywhere=frozenset(entry for entry in entries if isinstance(entry, str)),
-        subjects=frozenset((entry.issuer, entry.subject) for entry in of_issuers if entry.subject is not None),
-        emails=frozenset((entry.issuer, entry.email) for entry in of_issuers if entry.email is not None),
-    )
+def _times(oidc: OidcConfig) -> tuple[float, float]:
+    return oidc.jwks_refresh_interval_secs, oidc.jwks_max_stale_secs

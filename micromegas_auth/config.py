@@ -1,304 +1,112 @@
 """The configuration, as Micromegas documents it, checked to the last field before anything starts."""
 
-import hashlib
 import json
-import logging
-import os
-from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
-from micromegas_auth import strict_json
+from micromegas_auth import environment
+from micromegas_auth.entries import AdminEntry, ApiKeyConfig, Model, OidcConfig, RevokedConfig, Text
 from micromegas_auth.errors import ConfigError
-from micromegas_auth.fetch import is_trustworthy_url
-from micromegas_auth.policy import ALGORITHMS, DEFAULT_EMAIL_CLAIMS
-from micromegas_auth.text import is_safe, is_token68
+from micromegas_auth.privacy import AttributionMode, Privacy
+from micromegas_auth.watch import Look
 
-_logger = logging.getLogger("micromegas_auth")
-_SHORT_KEY_BYTES = 16
-_MONTH = 30 * 86400
-
-
-def _trustworthy(url: str) -> str:
-    if not is_trustworthy_url(url):
-        raise ValueError("must be an https URL (http only on a loopback host)")
-    return url
+# field -> variable, behind the prefix
+_JSON = {"oidc": "OIDC_CONFIG", "api_keys": "API_KEYS", "admins": "ADMINS", "revoked": "REVOKED"}
+_PLAIN = {"attribution": "ATTRIBUTION", "pseudonym_key": "PSEUDONYM_KEY", "jwks_cache_dir": "JWKS_CACHE_DIR"}
 
 
-def _algorithm(name: str) -> str:
-    if name not in ALGORITHMS:
-        raise ValueError(f"must be one of {', '.join(sorted(ALGORITHMS))}")
-    return name
-
-
-def _safe_text(text: str) -> str:
-    if not is_safe(text, 1024):
-        raise ValueError("must be a text of 1 to 1024 characters without control characters")
-    return text
-
-
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-def _time_text(value: Any) -> Any:
-    if not isinstance(value, (str, datetime)):
-        # A ValueError, as this is what pydantic reports as an error of the field.
-        raise ValueError("must be a time as in RFC 3339, such as 2027-01-01T00:00:00Z")  # noqa: TRY004
-    return value
-
-
-Text = Annotated[str, AfterValidator(_safe_text)]
-Url = Annotated[str, AfterValidator(_trustworthy)]
-Algorithm = Annotated[str, AfterValidator(_algorithm)]
-
-
-class _Model(BaseModel):
-    # hide_input_in_errors: a value may be a key, and no value of the configuration is ever printed.
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
-
-
-class IssuerConfig(_Model):
-    """One entry of `issuers`. Several entries may name one issuer; their audiences add up.
-
-    Attributes:
-        issuer: The exact text of `iss`; https, or http on a loopback host.
-        audience: One audience or a list; a token must be for one of them.
-        discovery_url: The discovery document, unless `<issuer>/.well-known/openid-configuration`.
-        jwks_uri: The JWK Set; no discovery then.
-        algorithms: The permitted values of `alg`; all asymmetric ones unless given.
-        aliases: Other texts of `iss` that mean this issuer.
-        leeway_secs: Clock skew granted to `exp`, `nbf` and `iat`, 0 to 300 seconds.
-        require_typ: `at+jwt` (RFC 9068) or `JWT` where tokens must say so.
-        trust_email: Whether e-mails of this issuer count as verified where it sends no `email_verified`.
-        email_claims: The claims that may hold the e-mail, best first.
-        delegates: Subjects that may name the user they work for although their tokens look like a user's.
-        ca_file: A PEM file with further certificate authorities for this issuer.
-        allowed_jwks_hosts: The hosts that the discovered `jwks_uri` may name; any unless given.
-    """
-
-    issuer: Url
-    audience: Annotated[list[Text], Field(min_length=1), BeforeValidator(_as_list)]
-    discovery_url: Url | None = None
-    jwks_uri: Url | None = None
-    algorithms: Annotated[list[Algorithm], Field(min_length=1)] = sorted(ALGORITHMS)
-    aliases: list[Text] = []
-    leeway_secs: Annotated[float, Field(ge=0, le=300)] = 60.0
-    require_typ: Literal["at+jwt", "JWT"] | None = None
-    trust_email: bool = False
-    email_claims: Annotated[list[Text], Field(min_length=1)] = list(DEFAULT_EMAIL_CLAIMS)
-    delegates: list[Text] = []
-    ca_file: Text | None = None
-    allowed_jwks_hosts: Annotated[list[Text], Field(min_length=1)] | None = None
-
-
-class OidcConfig(_Model):
-    """MICROMEGAS_OIDC_CONFIG.
-
-    Attributes:
-        issuers: The issuers that are trusted, at least one.
-        jwks_refresh_interval_secs: How often keys are fetched, at the least.
-        jwks_max_stale_secs: For how long the last good keys serve while an issuer is down.
-        token_cache_size: How many validated tokens are remembered.
-        token_cache_ttl_secs: For how long, at the most.
-        max_token_bytes: Longer credentials are refused unread; gRPC itself refuses headers above 8 KiB.
-        fetch_timeout_secs: The total deadline of one request to an issuer.
-    """
-
-    issuers: Annotated[list[IssuerConfig], Field(min_length=1)]
-    jwks_refresh_interval_secs: Annotated[float, Field(ge=1, le=_MONTH)] = 3600
-    jwks_max_stale_secs: Annotated[float, Field(ge=0, le=_MONTH)] = 86400
-    token_cache_size: Annotated[int, Field(ge=1)] = 1000
-    token_cache_ttl_secs: Annotated[float, Field(gt=0, le=_MONTH)] = 300
-    max_token_bytes: Annotated[int, Field(ge=256, le=16384)] = 7168
-    fetch_timeout_secs: Annotated[float, Field(gt=0, le=60)] = 10.0
-
-    def merged_issuers(self) -> list[IssuerConfig]:
-        """One entry for each issuer: the audiences added up, the other fields from the entry that gives them.
-
-        Raises:
-            ValueError: Two entries of one issuer contradict each other, or a name means two issuers.
-        """
-        merged: dict[str, IssuerConfig] = {}
-        for index, entry in enumerate(self.issuers):
-            known = merged.get(entry.issuer)
-            if known is None:
-                merged[entry.issuer] = entry
-                continue
-            given = {name: getattr(entry, name) for name in entry.model_fields_set - {"issuer", "audience"}}
-            for name in sorted(given.keys() & known.model_fields_set):
-                if getattr(known, name) != given[name]:
-                    raise ValueError(f"issuers.{index}.{name} contradicts an earlier entry of the same issuer")
-            audiences = [*known.audience, *entry.audience]
-            merged[entry.issuer] = known.model_copy(update={**given, "audience": audiences})
-        names = [name for entry in merged.values() for name in {entry.issuer, *entry.aliases}]
-        if len(names) != len(set(names)):
-            raise ValueError("an alias of one issuer is also the name or alias of another")
-        return list(merged.values())
-
-    @model_validator(mode="after")
-    def _check_issuers(self) -> Self:
-        self.merged_issuers()
-        return self
-
-
-class ApiKeyConfig(_Model):
-    """One entry of MICROMEGAS_API_KEYS. Of a key given in clear only the SHA-256 is kept.
-
-    Attributes:
-        name: Whose key it is; two keys of one name are a rotation.
-        key_sha256: The SHA-256 of the key, 64 lower-case hexadecimal digits. The JSON may give `key` instead.
-        expires_at: When it expires (RFC 3339), None for never.
-        allow_delegation: Whether its holder may name, in x-user-* headers, the person it works for.
-    """
-
-    name: Text
-    key_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    expires_at: Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_time_text)] | None = None
-    allow_delegation: bool = True
-
-    @model_validator(mode="before")
-    @classmethod
-    def _hash_key(cls, entry: Any) -> Any:
-        if not isinstance(entry, dict):
-            return entry
-        if ("key" in entry) == ("key_sha256" in entry):
-            raise ValueError("needs either key or key_sha256")
-        if "key" not in entry:
-            return entry
-        entry = dict(entry)
-        key = entry.pop("key")
-        if not isinstance(key, str) or not is_token68(key):
-            raise ValueError("key must be letters, digits and -._~+/ only, with = at the end at most (RFC 6750 2.1)")
-        if len(key) < _SHORT_KEY_BYTES:
-            _logger.warning("the API key of %r is short: use at least %d bytes", entry.get("name"), _SHORT_KEY_BYTES)
-        entry["key_sha256"] = hashlib.sha256(key.encode("ascii")).hexdigest()
-        return entry
-
-
-class AdminConfig(_Model):
-    """An admin of one issuer: by subject or by e-mail. A plain text instead means a subject or e-mail of any issuer.
-
-    Attributes:
-        issuer: The issuer, as it stands in the OIDC configuration.
-        subject: The `sub` claim.
-        email: A verified e-mail.
-    """
-
-    issuer: Text
-    subject: Text | None = None
-    email: Text | None = None
-
-    @model_validator(mode="after")
-    def _check_form(self) -> Self:
-        if (self.subject is None) == (self.email is None):
-            raise ValueError("needs either subject or email")
-        return self
-
-
-def _kind_of_admin(entry: Any) -> str:
-    return "text" if isinstance(entry, str) else "object"
-
-
-# Told apart by a function, so that an error speaks of the form that was meant and not of both.
-AdminEntry = Annotated[
-    Annotated[Text, Tag("text")] | Annotated[AdminConfig, Tag("object")], Discriminator(_kind_of_admin)
-]
-
-
-class AuthConfig(_Model):
+class AuthConfig(Model):
     """The whole configuration.
 
     Attributes:
         oidc: The issuers, None for none.
         api_keys: The API keys.
         admins: The admins: a subject or verified e-mail of any issuer, or of one.
+        revoked: What is refused although it is valid.
+        attribution: What the audit record says of persons: `full`, `pseudonymous` (keyed hashes) or `off`.
+        pseudonym_key: The key of those hashes, at least 16 characters.
+        jwks_cache_dir: A folder for the last good key sets, so that a restart during an outage of the issuer serves.
         authentication_disabled: Every caller is anonymous with admin rights. No variable of the environment sets this.
     """
 
     oidc: OidcConfig | None = None
-    api_keys: list[ApiKeyConfig] = []
-    admins: list[AdminEntry] = []
+    api_keys: list[ApiKeyConfig] = Field(default_factory=list)
+    admins: list[AdminEntry] = Field(default_factory=list)
+    revoked: list[RevokedConfig] = Field(default_factory=list)
+    attribution: AttributionMode = "full"
+    pseudonym_key: Annotated[SecretStr, Field(min_length=16)] | None = None
+    jwks_cache_dir: Text | None = None
     authentication_disabled: bool = False
 
+    # The variables' prefix and the files they name, which `build_authenticator` watches and reads again.
+    _prefix: str | None = PrivateAttr(None)
+    _files: tuple[Look, ...] = PrivateAttr(())
+
     @model_validator(mode="after")
-    def _check_unique_keys(self) -> Self:
+    def _check(self) -> Self:
         seen: dict[str, int] = {}
         for index, key in enumerate(self.api_keys):
             if (first := seen.setdefault(key.key_sha256, index)) != index:
                 raise ValueError(f"{first} and {index} are the same API key")
         return self
 
+    @property
+    def files(self) -> tuple[Look, ...]:
+        """The files this configuration was read from, as they were then."""
+        return self._files
+
+    @property
+    def privacy(self) -> Privacy:
+        """How much the audit record says of persons; for `AuditLog`."""
+        return Privacy(self.attribution, self.pseudonym_key.get_secret_value() if self.pseudonym_key else None)
+
+    def reread(self) -> "AuthConfig":
+        """The configuration as variables and files are now. Raises like `from_env`, by which it must have been made."""
+        if self._prefix is None:
+            raise ConfigError("this configuration was not read from the environment")
+        return self.from_env(self._prefix)
+
     @classmethod
     def from_env(cls, prefix: str = "MICROMEGAS") -> "AuthConfig":
-        """Read `<prefix>_OIDC_CONFIG`, `<prefix>_API_KEYS` and `<prefix>_ADMINS`; an empty variable means unset.
+        """Read the variables that docs/configuration.md lists; an empty one means unset.
+
+        Args:
+            prefix: What their names begin with.
 
         Raises:
-            ConfigError: One of them is malformed, or none of the first two is set. Names variable and field, no value.
+            ConfigError: One is malformed, or there are neither issuers nor keys. Names variable and field, no value.
         """
-        parts = {
-            "oidc": f"{prefix}_OIDC_CONFIG",
-            "api_keys": f"{prefix}_API_KEYS",
-            "admins": f"{prefix}_ADMINS",
-        }
-        config = cls(
-            **{field: _read(cls, field, name) for field, name in parts.items() if os.environ.get(name, "").strip()}
-        )
+        values: dict[str, Any] = {}
+        files: list[Look] = []
+        for field, name in (
+            ("oidc", "OIDC_CONFIG"),
+            ("api_keys", "API_KEYS"),
+            ("admins", "ADMINS"),
+            ("revoked", "REVOKED"),
+        ):
+            text, file = environment.read_text(f"{prefix}_{name}")
+            if file is not None:
+                files.append(file)
+            if text is not None:
+                values[field] = environment.parse(cls, field, f"{prefix}_{name}", text)
+        for field, name in _PLAIN.items():
+            text, _ = environment.read_text(f"{prefix}_{name}")
+            if text is not None:
+                values[field] = environment.parse(cls, field, f"{prefix}_{name}", json.dumps(text))
+        config = cls(**values)
         if config.oidc is None and not config.api_keys:
             raise ConfigError(
                 f"no authentication is configured: set {prefix}_OIDC_CONFIG or {prefix}_API_KEYS "
                 "(README.md shows both), or switch authentication off explicitly"
             )
+        if config.attribution == "pseudonymous" and config.pseudonym_key is None:
+            raise ConfigError(f"{prefix}_PSEUDONYM_KEY: is needed with {prefix}_ATTRIBUTION=pseudonymous")
+        config._prefix = prefix
+        config._files = tuple(files)
         return config
 
     @classmethod
     def disabled(cls) -> "AuthConfig":
         """A configuration under which everybody is let in, anonymous and admin."""
         return cls(authentication_disabled=True)
-
-
-def _read(model: type[AuthConfig], field: str, variable: str) -> Any:
-    """The value of one field of the model from one variable, validated as JSON."""
-    raw = os.environ[variable]
-    try:
-        strict_json.loads(raw.encode("utf-8", "surrogateescape"))
-        value = getattr(model.model_validate_json(f'{{"{field}": {raw}}}'), field)
-    except ValidationError as error:
-        raise ConfigError(f"{variable}: {_explain(error)}") from None
-    except ValueError as error:
-        raise ConfigError(f"{variable}: {_position(raw) or error}") from None
-    if value is None:
-        raise ConfigError(f"{variable}: should be an object, not null")
-    return value
-
-
-def _position(raw: str) -> str | None:
-    try:
-        json.loads(raw)
-    except json.JSONDecodeError as error:
-        return f"not JSON: line {error.lineno} column {error.colno}"
-    except (ValueError, RecursionError):
-        pass
-    return None
-
-
-def _explain(error: ValidationError) -> str:
-    lines = []
-    for item in error.errors(include_input=False, include_url=False, include_context=False):
-        # Left out: the field that the variable fills, and the tags of the two forms of an admin.
-        where = ".".join(str(part) for part in item["loc"][1:] if part not in ("text", "object"))
-        message = "unknown field" if item["type"] == "extra_forbidden" else item["msg"].removeprefix("Value error, ")
-        lines.append(f"{where}: {message}" if where else message)
-    return "; ".join(lines)

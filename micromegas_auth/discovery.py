@@ -1,6 +1,8 @@
 """From an issuer to its keys: OpenID Connect Discovery 1.0 section 4, then the JWK Set it names."""
 
+import logging
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,10 +11,13 @@ from ssl import SSLContext
 from urllib.parse import urlsplit
 
 from micromegas_auth.fetch import FetchError, get_json, is_trustworthy_url
+from micromegas_auth.jwks_store import JwksStore
 from micromegas_auth.keyset import KeySet, parse_jwks
-from micromegas_auth.text import quoted
+from micromegas_auth.text import fields, quoted
 
 MIN_REFRESH_SECONDS = 60.0
+
+_logger = logging.getLogger("micromegas_auth")
 _MAX_AGE = re.compile(r"(?:^|,)\s*max-age\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 _NO_CACHE = re.compile(r"(?:^|,)\s*no-(?:cache|store)\b", re.IGNORECASE)
 
@@ -29,6 +34,7 @@ class KeySource:
         allowed_jwks_hosts: The hosts that a discovered jwks_uri may name; None for any.
         timeout: The total deadline of each of the (at most two) requests, in seconds.
         tls: Whom to trust.
+        store: Where the last good JWK Set is kept, None for nowhere.
     """
 
     issuer: str
@@ -38,6 +44,7 @@ class KeySource:
     allowed_jwks_hosts: frozenset[str] | None = None
     timeout: float = 10.0
     tls: SSLContext
+    store: JwksStore | None = None
 
 
 def fetch_keys(source: KeySource) -> tuple[KeySet, float | None]:
@@ -55,7 +62,25 @@ def fetch_keys(source: KeySource) -> tuple[KeySet, float | None]:
     if not keys.keys:
         reasons = ", ".join(sorted({skipped.reason for skipped in keys.skipped})) or "it is empty"
         raise FetchError(f"no usable key in the JWK Set: {reasons}")
+    if source.store is not None:
+        try:
+            source.store.save(document.content, time.time())
+        except OSError as error:
+            _logger.warning("keys not kept on disk: %s", fields([("issuer", source.issuer), ("error", error.strerror)]))
     return keys, freshness_lifetime(document.headers, datetime.now(UTC))
+
+
+def stored_keys(source: KeySource) -> tuple[KeySet, float] | None:
+    """The last good keys from disk and when they were fetched, None where there are none that can be trusted."""
+    try:
+        stored = source.store.load() if source.store is not None else None
+    except (OSError, ValueError) as error:
+        _logger.error("stored keys not used: %s", fields([("issuer", source.issuer), ("error", str(error))]))
+        return None
+    if stored is None:
+        return None
+    keys = parse_jwks(stored[0])
+    return (keys, stored[1]) if keys.keys else None
 
 
 def _discover(source: KeySource) -> str:

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     WRONG_AUDIENCE = "wrong_audience"
     EXPIRED = "expired"
     NOT_YET_VALID = "not_yet_valid"
+    REVOKED = "revoked"
     MALFORMED_ATTRIBUTION = "malformed_attribution"
     IMPERSONATION = "impersonation"
     KEYS_UNAVAILABLE = "keys_unavailable"

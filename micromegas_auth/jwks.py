@@ -33,6 +33,7 @@ class RemoteKeySet:
         refresh_interval: How often to fetch, in seconds, at the least.
         max_stale: For how many seconds the last good keys serve while the issuer is down.
         on_withdrawal: Called when a key that was in the set is no longer there, after the new set is in force.
+        stored: Keys from before, and when they were fetched, in seconds since the epoch.
         clock: The time in seconds, for the age of the keys.
     """
 
@@ -44,6 +45,7 @@ class RemoteKeySet:
         refresh_interval: float,
         max_stale: float,
         on_withdrawal: Callable[[], None] = lambda: None,
+        stored: tuple[KeySet, float] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._issuer = issuer
@@ -52,7 +54,7 @@ class RemoteKeySet:
         self._max_stale = max_stale
         self._on_withdrawal = on_withdrawal
         self._clock = clock
-        self._snapshot: tuple[KeySet, float] | None = None  # and when it was fetched
+        self._snapshot = stored  # the keys, and when they were fetched
         self._changed = threading.Condition()
         # What follows is guarded by _changed; the times are those of time.monotonic.
         self._closed = False

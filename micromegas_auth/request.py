@@ -35,7 +35,7 @@ class RequestAuthenticator:
         self._authenticator = authenticator
         self._max_length = max_token_bytes + len("Bearer ")
         self._anonymous = Decision(anonymous) if anonymous is not None else None
-        self._on_close = tuple(on_close)
+        self._on_close = on_close
         self._refusals = RefusalLog(clock)
 
     def authenticate(self, headers: Headers) -> Caller:
@@ -57,6 +57,11 @@ class RequestAuthenticator:
             return self._guarded(headers, False)
         except WouldBlock:
             return None
+
+    def replace(self, authenticator: Authenticator, *, max_token_bytes: int) -> None:
+        """Judge by other rules from now on; requests under way end by those they began with."""
+        self._authenticator = authenticator
+        self._max_length = max_token_bytes + len("Bearer ")
 
     def close(self) -> None:
         """Stop the background threads. Calls after it are judged with the keys known by then."""

@@ -29,7 +29,7 @@ def loads(raw: bytes) -> Any:
     # The decoder keeps the last of two equal names. But in the text, without its white space, each name ends in `":`;
     # if there are no more of these than names came out, none was lost. (A `":` in a text only makes us look closer.)
     names = raw.translate(None, _WHITE_SPACE).count(b'":')
-    flat = isinstance(value, dict) and len(value) == names and raw.count(b"[") <= MAX_DEPTH
+    flat = isinstance(value, dict) and len(value) == names and raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH
     if not flat and _count_names(value, MAX_DEPTH) != names:
         _unique_names.decode(raw.decode("utf-8"))
     return value

@@ -11,7 +11,7 @@ import pytest
 from support.processes import ChildProcess, ServerProcess, clean_environment
 
 from micromegas_auth import AuthConfig, Reason
-from micromegas_auth.config import ApiKeyConfig, IssuerConfig, OidcConfig
+from micromegas_auth.entries import ApiKeyConfig, IssuerConfig, OidcConfig
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -10,7 +10,7 @@ import pytest
 from support.environment import SECRET, Env, api_key, issuer
 
 from micromegas_auth import AuthConfig, ConfigError
-from micromegas_auth.config import AdminConfig, IssuerConfig
+from micromegas_auth.entries import AdminConfig, IssuerConfig
 from micromegas_auth.policy import ALGORITHMS, DEFAULT_EMAIL_CLAIMS
 
 ISSUER = issuer()["issuers"][0]

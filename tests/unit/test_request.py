@@ -311,6 +311,7 @@ def test_any_other_exception_becomes_a_fixed_text(
     for authenticate in (door.authenticate, door.authenticate_nowait):
         with refused(ProviderUnavailable, Reason.INTERNAL_ERROR, SECRET):
             authenticate(headers)
+    assert len(log_lines(caplog)) == 2
     for line in log_lines(caplog):
         place = rf"{type(failure).__name__} in {re.escape(__name__)}:\d+"  # where it was raised, which is in this file
         assert re.search(rf'reason=internal_error error=ProviderUnavailable detail="{place}"', line)

@@ -73,6 +73,8 @@ BAD = {
     "cut": b'{"a":',
     "an integer of 5000 digits": b"9" * 5000,
     "33 levels": nested(MAX_DEPTH + 1).encode(),
+    "33 levels, an object outermost": b'{"a":' + nested(MAX_DEPTH).encode() + b"}",
+    "33 levels, an object innermost": b'{"a":' + b"[" * 31 + b"{}" + b"]" * 31 + b"}",
     "33 levels of objects": b'{"a":' * 33 + b"1" + b"}" * 33,
     "100,000 levels": nested(100_000).encode(),
     "100,000 levels, not closed": b"[" * 100_000,
