@@ -19,6 +19,7 @@ from micromegas_auth.errors import (
     Reason,
     Unauthenticated,
 )
+from micromegas_auth.explain import Check, explain
 from micromegas_auth.identity import AuthContext, AuthType
 from micromegas_auth.request import RequestAuthenticator
 
@@ -28,6 +29,7 @@ __all__ = [
     "AuthError",
     "AuthType",
     "Caller",
+    "Check",
     "ConfigError",
     "PermissionDenied",
     "ProviderUnavailable",
@@ -36,4 +38,5 @@ __all__ = [
     "Unauthenticated",
     "UserAttribution",
     "build_authenticator",
+    "explain",
 ]

@@ -12,7 +12,7 @@ from micromegas_auth.api_keys import ApiKeyAuthenticator
 from micromegas_auth.cache import CachingAuthenticator, Generation
 from micromegas_auth.chain import AuthenticatorChain
 from micromegas_auth.config import AuthConfig
-from micromegas_auth.discovery import KeySource, fetch_keys, stored_keys
+from micromegas_auth.discovery import fetch_keys, stored_keys
 from micromegas_auth.entries import IssuerConfig, OidcConfig
 from micromegas_auth.errors import ConfigError
 from micromegas_auth.fetch import tls_context
@@ -146,18 +146,8 @@ class _Wiring:
             trusted = tls(issuer.ca_file)
         except OSError as error:
             raise ConfigError(f"ca_file of issuer {issuer.issuer}: {error.strerror or type(error).__name__}") from None
-        hosts = issuer.allowed_jwks_hosts
-        source = KeySource(
-            issuer=issuer.issuer,
-            aliases=frozenset(issuer.aliases),
-            discovery_url=issuer.discovery_url,
-            jwks_uri=issuer.jwks_uri,
-            # Host names are the same in any case (RFC 3986 section 3.2.2).
-            allowed_jwks_hosts=None if hosts is None else frozenset(host.lower() for host in hosts),
-            timeout=oidc.fetch_timeout_secs,
-            tls=trusted,
-            store=None if jwks_cache_dir is None else JwksStore(Path(jwks_cache_dir), issuer.issuer),
-        )
+        store = None if jwks_cache_dir is None else JwksStore(Path(jwks_cache_dir), issuer.issuer)
+        source = translation.key_source(issuer, oidc, trusted, store)
         return RemoteKeySet(
             issuer.issuer,
             partial(fetch_keys, source),

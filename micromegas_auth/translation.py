@@ -1,9 +1,12 @@
 """From the entries of the configuration to the values that the other rooms work with."""
 
 import logging
+from ssl import SSLContext
 
 from micromegas_auth.api_keys import ApiKey
-from micromegas_auth.entries import AdminConfig, ApiKeyConfig, IssuerConfig, RevokedConfig
+from micromegas_auth.discovery import KeySource
+from micromegas_auth.entries import AdminConfig, ApiKeyConfig, IssuerConfig, OidcConfig, RevokedConfig
+from micromegas_auth.jwks_store import JwksStore
 from micromegas_auth.policy import Admins, IssuerPolicy
 from micromegas_auth.revocation import Revocations
 
@@ -25,6 +28,22 @@ def policy(issuer: IssuerConfig) -> IssuerPolicy:
         trust_email=issuer.trust_email,
         email_claims=tuple(issuer.email_claims),
         delegates=frozenset(issuer.delegates),
+    )
+
+
+def key_source(issuer: IssuerConfig, oidc: OidcConfig, tls: SSLContext, store: JwksStore | None) -> KeySource:
+    """Where the keys of an issuer are found."""
+    hosts = issuer.allowed_jwks_hosts
+    return KeySource(
+        issuer=issuer.issuer,
+        aliases=frozenset(issuer.aliases),
+        discovery_url=issuer.discovery_url,
+        jwks_uri=issuer.jwks_uri,
+        # Host names are the same in any case (RFC 3986 section 3.2.2).
+        allowed_jwks_hosts=None if hosts is None else frozenset(host.lower() for host in hosts),
+        timeout=oidc.fetch_timeout_secs,
+        tls=tls,
+        store=store,
     )
 
 

@@ -147,26 +147,46 @@ def check_claims(claims: dict[str, Any], policy: IssuerPolicy, now: float) -> No
     Raises:
         Unauthenticated: MISSING_CLAIM, MALFORMED_CLAIM, UNKNOWN_ISSUER, WRONG_AUDIENCE, EXPIRED or NOT_YET_VALID.
     """
-    for name in ("iss", "sub", "aud", "exp"):
-        if name not in claims:
-            raise Unauthenticated(Reason.MISSING_CLAIM, name)
-    issuer = claims["iss"]
+    for check in CLAIM_CHECKS:
+        check(claims, policy, now)
+
+
+def _check_issuer(claims: dict[str, Any], policy: IssuerPolicy, now: float) -> None:
+    issuer = _required(claims, "iss")
     if not isinstance(issuer, str) or (issuer != policy.issuer and issuer not in policy.aliases):
         raise Unauthenticated(Reason.UNKNOWN_ISSUER, "iss is not the issuer of the key")
-    subject = claims["sub"]
+
+
+def _check_subject(claims: dict[str, Any], policy: IssuerPolicy, now: float) -> None:
+    subject = _required(claims, "sub")
     if not isinstance(subject, str) or not is_safe(subject, MAX_SUBJECT_LENGTH):
         raise Unauthenticated(Reason.MALFORMED_CLAIM, "sub")
+
+
+def _check_audience(claims: dict[str, Any], policy: IssuerPolicy, now: float) -> None:
     accepted_audience(claims, policy)
-    if now >= _time(claims, "exp") + policy.leeway:
+
+
+def _check_expiry(claims: dict[str, Any], policy: IssuerPolicy, now: float) -> None:
+    if now >= _time(_required(claims, "exp"), "exp") + policy.leeway:
         raise Unauthenticated(Reason.EXPIRED)
-    for name in ("nbf", "iat"):
-        if name in claims and now < _time(claims, name) - policy.leeway:
-            raise Unauthenticated(Reason.NOT_YET_VALID, name)
+
+
+def _check_beginning(claims: dict[str, Any], policy: IssuerPolicy, now: float) -> None:
+    latest = now + policy.leeway
+    if "nbf" in claims and latest < _time(claims["nbf"], "nbf"):
+        raise Unauthenticated(Reason.NOT_YET_VALID, "nbf")
+    if "iat" in claims and latest < _time(claims["iat"], "iat"):
+        raise Unauthenticated(Reason.NOT_YET_VALID, "iat")
+
+
+# In the order they are made.
+CLAIM_CHECKS = (_check_issuer, _check_subject, _check_audience, _check_expiry, _check_beginning)
 
 
 def accepted_audience(claims: dict[str, Any], policy: IssuerPolicy) -> str:
     """The first member of `aud` that the policy accepts (RFC 7519 section 4.1.3). Raises Unauthenticated."""
-    audience = claims["aud"]
+    audience = _required(claims, "aud")
     audiences = audience if isinstance(audience, list) else [audience]
     if not all(isinstance(member, str) for member in audiences):
         raise Unauthenticated(Reason.MALFORMED_CLAIM, "aud")
@@ -219,8 +239,13 @@ def _check_header(header: dict[str, Any]) -> None:
         raise _malformed("kid is not a text of 1 to 1024 characters")
 
 
-def _time(claims: dict[str, Any], name: str) -> float:
-    value = claims[name]
+def _required(claims: dict[str, Any], name: str) -> Any:
+    if name not in claims:
+        raise Unauthenticated(Reason.MISSING_CLAIM, name)
+    return claims[name]
+
+
+def _time(value: Any, name: str) -> float:
     # RFC 7519 section 2, NumericDate. A bool is an int in Python; a NaN fails the comparison.
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MAX_TIME:
         raise Unauthenticated(Reason.MALFORMED_CLAIM, name)
