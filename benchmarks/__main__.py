@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from benchmarks.timing import MAX_SPREAD, Result
 
 def main() -> None:
     """Run all rows."""
+    warnings.filterwarnings("ignore", message="EdDSA is deprecated")  # joserfc, which signs the tokens
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
     arguments = parser.parse_args()
@@ -30,9 +32,9 @@ def main() -> None:
 
 def _line(result: Result) -> str:
     if result.is_noisy:
-        return f"{result.name:45} too noisy: spread {result.spread:.0%} is above {MAX_SPREAD:.0%}; run again"
+        return f"{result.name:50} too noisy: spread {result.spread:.0%} is above {MAX_SPREAD:.0%}; run again"
     times = f"{result.subject_us:7.2f} us / {result.base_us:6.2f} us"
-    return f"{result.name:45} {result.ratio:6.2f}x  (spread {result.spread:.0%}; best {times})"
+    return f"{result.name:50} {result.ratio:6.2f}x  (spread {result.spread:.0%}; best {times})"
 
 
 def _row(result: Result) -> dict[str, object]:

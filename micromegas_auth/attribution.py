@@ -15,6 +15,11 @@ Headers: TypeAlias = Mapping[str, HeaderValue]
 
 MAX_HEADER_LENGTH = 256
 
+_NOTHING: frozenset[str] = frozenset()
+_SERVICE_ACCOUNT = frozenset({"service_account"})
+_ID = frozenset({"user_id"})
+_ID_AND_EMAIL = frozenset({"user_id", "user_email"})
+
 
 class UserAttribution(msgspec.Struct, frozen=True, kw_only=True):
     """For whom a request is made, and with what.
@@ -71,12 +76,12 @@ def resolve_attribution(headers: Headers, auth: AuthContext) -> UserAttribution:
     org_id = _read(headers, "x-org-id")
     client_type = _read(headers, "x-client-type")
     service_account: str | None = None
-    verified: set[str] = set()
+    verified = _NOTHING
 
     if auth.allow_delegation and (user_id is not None or user_email is not None):
         if auth.auth_type is not AuthType.ANONYMOUS:
             service_account = auth.subject
-            verified.add("service_account")
+            verified = _SERVICE_ACCOUNT
     else:
         if user_id is not None and user_id != auth.subject:
             raise PermissionDenied(Reason.IMPERSONATION, "x-user-id is not the authenticated subject")
@@ -85,11 +90,9 @@ def resolve_attribution(headers: Headers, auth: AuthContext) -> UserAttribution:
             if user_email is not None and user_email.casefold() != auth.email.casefold():
                 raise PermissionDenied(Reason.IMPERSONATION, "x-user-email is not the authenticated e-mail")
             user_email = auth.email
-            if auth.email_verified:
-                verified.add("user_email")
         user_id = auth.subject
         if auth.auth_type is not AuthType.ANONYMOUS:
-            verified.add("user_id")
+            verified = _ID_AND_EMAIL if auth.email_verified else _ID
 
     return UserAttribution(
         user_id=user_id,
@@ -98,7 +101,7 @@ def resolve_attribution(headers: Headers, auth: AuthContext) -> UserAttribution:
         org_id=org_id,
         client_type=client_type,
         service_account=service_account,
-        verified=frozenset(verified),
+        verified=verified,
     )
 
 

@@ -97,10 +97,10 @@ class _Wiring:
         if config.oidc is not None:
             issuers = self._issuers(config.oidc, config.jwks_cache_dir)
             admins = translation.admins(config.admins, len(issuers))
-            oidc = RevokingAuthenticator(OidcAuthenticator(issuers, admins, clock=self._clock), revocations)
+            oidc = OidcAuthenticator(issuers, admins, clock=self._clock)
             authenticators.append(
                 CachingAuthenticator(
-                    oidc,
+                    RevokingAuthenticator(oidc, revocations) if config.revoked else oidc,
                     size=config.oidc.token_cache_size,
                     ttl=config.oidc.token_cache_ttl_secs,
                     generation=self._generation,

@@ -83,10 +83,13 @@ class CachingAuthenticator:
             valid_until = self._clock() + self._ttl
             if decided.auth.expires_at is not None:
                 valid_until = min(valid_until, decided.auth.expires_at)
-            with self._lock:
-                self._entries.pop(credential.digest, None)  # so that a renewed entry is the youngest
-                if len(self._entries) >= self._size:
-                    self._entries.popitem(last=False)
-                self._entries[credential.digest] = (decided, valid_until, generation)
+            self._remember(credential.digest, (decided, valid_until, generation))
             log_authenticated(decided.auth, first=True)
         return decided
+
+    def _remember(self, digest: bytes, entry: tuple[Decision, float, object]) -> None:
+        with self._lock:
+            self._entries.pop(digest, None)  # so that a renewed entry is the youngest
+            if len(self._entries) >= self._size:
+                self._entries.popitem(last=False)
+            self._entries[digest] = entry

@@ -25,7 +25,7 @@ def auth_context(
     subject: str = claims["sub"]
     emails = _emails(claims, policy)
     email = next(iter(emails), None)
-    verified_emails = {address for address, verified in emails.items() if verified}
+    verified_emails = [address for address, verified in emails.items() if verified]
     token_id = claims.get("jti")
     return AuthContext(
         subject=subject,
@@ -85,12 +85,10 @@ def _is_verified(name: str, claims: dict[str, Any], policy: IssuerPolicy) -> boo
     return policy.trust_email and claims.get("email_verified", True) is True
 
 
-def _is_admin(issuer: str, subject: str, verified_emails: set[str], admins: Admins) -> bool:
-    return (
-        subject in admins.anywhere
-        or (issuer, subject) in admins.subjects
-        or any(email in admins.anywhere or (issuer, email) in admins.emails for email in verified_emails)
-    )
+def _is_admin(issuer: str, subject: str, verified_emails: list[str], admins: Admins) -> bool:
+    if subject in admins.anywhere or (issuer, subject) in admins.subjects:
+        return True
+    return any(email in admins.anywhere or (issuer, email) in admins.emails for email in verified_emails)
 
 
 def _groups(value: object) -> tuple[str, ...]:

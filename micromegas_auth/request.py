@@ -49,14 +49,19 @@ class RequestAuthenticator:
             PermissionDenied: The x-user-* headers are malformed or name somebody this caller may not act for.
             ProviderUnavailable: The credential cannot be judged now.
         """
-        return self._guarded(headers, True)
+        try:
+            return self._authenticate(headers, True)
+        except Exception as error:  # noqa: BLE001 - the one catch-all: what it lets out has a fixed text
+            raise self._refusal(error) from None
 
     def authenticate_nowait(self, headers: Headers) -> Caller | None:
         """The same, but None where it would have to wait; for event loops. Raises like `authenticate`."""
         try:
-            return self._guarded(headers, False)
+            return self._authenticate(headers, False)
         except WouldBlock:
             return None
+        except Exception as error:  # noqa: BLE001 - as above
+            raise self._refusal(error) from None
 
     def replace(self, authenticator: Authenticator, *, max_token_bytes: int) -> None:
         """Judge by other rules from now on; requests under way end by those they began with."""
@@ -69,19 +74,12 @@ class RequestAuthenticator:
             close()
         self._refusals.flush()
 
-    def _guarded(self, headers: Headers, wait: bool) -> Caller:
-        try:
-            return self._authenticate(headers, wait)
-        except AuthError as error:
-            self._refusals.add(error)
-            raise
-        except WouldBlock:
-            raise
-        except Exception as error:  # noqa: BLE001 - the one catch-all: what it lets out has a fixed text
-            # The type alone: an exception's text may quote the token it failed on.
-            unavailable = ProviderUnavailable(Reason.INTERNAL_ERROR, f"{type(error).__name__} in {_place(error)}")
-            self._refusals.add(unavailable)
-            raise unavailable from None
+    def _refusal(self, error: Exception) -> AuthError:
+        if not isinstance(error, AuthError):
+            # The type and place alone: an exception's text may quote the token it failed on.
+            error = ProviderUnavailable(Reason.INTERNAL_ERROR, f"{type(error).__name__} in {_place(error)}")
+        self._refusals.add(error)
+        return error
 
     def _authenticate(self, headers: Headers, wait: bool) -> Caller:
         decision = self._anonymous
@@ -107,20 +105,28 @@ class RequestAuthenticator:
         values = headers.get("authorization")
         if not values:
             raise Unauthenticated(Reason.MISSING_CREDENTIAL, "no authorization header")
-        value = single_value(values)
+        # A list of one is what servers hand over; single_value knows the other shapes.
+        value = values[0] if type(values) is list and len(values) == 1 else single_value(values)
         if value is None:
             raise Unauthenticated(Reason.MALFORMED_AUTHORIZATION, "several authorization values")
         if len(value) > self._max_length:
             raise Unauthenticated(Reason.CREDENTIAL_TOO_LARGE, f"over {self._max_length - len('Bearer ')} bytes")
         if isinstance(value, bytes):
             value = value.decode("latin-1")  # what is not ASCII is refused below
-        scheme, _, token = value.partition(" ")
-        token = token.lstrip(" ")
+        # The scheme in the case that everybody writes costs less to find.
+        scheme, token = ("bearer", value[7:]) if value.startswith("Bearer ") else _split(value)
+        if token.startswith(" "):
+            token = token.lstrip(" ")
         # Whether all of it is token68 is left to whoever looks into it: an API key is known by its digest alone, and a
         # JWT has a narrower alphabet. These are the likely mistakes: two values joined into one, parameters.
-        if scheme.lower() != "bearer" or not token.isascii() or " " in token or "," in token:
+        if scheme != "bearer" or not token.isascii() or " " in token or "," in token:
             raise Unauthenticated(Reason.MALFORMED_AUTHORIZATION, _MALFORMED)
         return token
+
+
+def _split(value: str) -> tuple[str, str]:
+    scheme, _, token = value.partition(" ")
+    return scheme.lower(), token
 
 
 def _why_unknown(token: str) -> tuple[Reason, str]:

@@ -71,15 +71,17 @@ def test_readme_library(environment: dict[str, str]) -> None:
     assert run_python(library, environment) == "grafana for grace admin: False\n"
 
 
-def test_configuration_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configuration_examples(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every example of docs/configuration.md is accepted."""
-    oidc, keys, admins = blocks(CONFIGURATION, "json")
+    oidc, keys, admins, revoked = blocks(CONFIGURATION, "json")
+    (tmp_path / "revoked").write_text(revoked)
+    monkeypatch.setenv("MICROMEGAS_REVOKED_FILE", str(tmp_path / "revoked"))
     monkeypatch.setenv("MICROMEGAS_OIDC_CONFIG", oidc)
     monkeypatch.setenv("MICROMEGAS_API_KEYS", keys)
     monkeypatch.setenv("MICROMEGAS_ADMINS", admins)
     config = AuthConfig.from_env()
     assert config.oidc is not None
-    assert [len(config.oidc.issuers), len(config.api_keys), len(config.admins)] == [2, 2, 3]
+    assert [len(config.oidc.issuers), len(config.api_keys), len(config.admins), len(config.revoked)] == [2, 2, 3, 6]
 
 
 @pytest.mark.parametrize("model", [OidcConfig, IssuerConfig, ApiKeyConfig])

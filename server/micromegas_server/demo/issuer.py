@@ -15,6 +15,7 @@ from micromegas_auth.fetch import is_loopback
 
 _GENERATORS: dict[str, Callable[[], Key]] = {
     "RS256": lambda: RSAKey.generate_key(2048),
+    "RS256-4096": lambda: RSAKey.generate_key(4096),
     "ES256": lambda: ECKey.generate_key("P-256"),
     "EdDSA": lambda: OKPKey.generate_key("Ed25519"),
 }
@@ -25,7 +26,7 @@ class DemoIssuer:
 
     Args:
         host: A loopback address to listen on.
-        algorithm: What it signs with: RS256, ES256 or EdDSA.
+        algorithm: What it signs with: RS256 (RS256-4096: with a longer key), ES256 or EdDSA.
 
     Raises:
         ValueError: `host` is no loopback address.
@@ -89,8 +90,9 @@ class DemoIssuer:
         kid, key = self._keys[0]
         filled = {"iss": self.url, "iat": now, "exp": now + seconds, **claims}
         present = {name: value for name, value in filled.items() if value is not None}
-        full_header = {"alg": self._algorithm, "kid": kid, "typ": typ, **(header or {})}
-        return jwt.encode(full_header, present, key, algorithms=[self._algorithm])
+        algorithm = self._algorithm.partition("-")[0]
+        full_header = {"alg": algorithm, "kid": kid, "typ": typ, **(header or {})}
+        return jwt.encode(full_header, present, key, algorithms=[algorithm])
 
     def jwks(self) -> dict[str, Any]:
         """The JWK Set it publishes."""
