@@ -27,11 +27,14 @@ class Lake:
 
     def has_table(self, name: str) -> bool:
         """Whether there is a table of that name. A name never leads out of the lake."""
-        return "/" not in name and "\0" not in name and _is_table(self.folder / name)
+        return name != "" and "/" not in name and "\0" not in name and _is_table(self.folder / name)
 
 
 def _is_table(folder: Path) -> bool:
     # A name that cannot be printed is not UTF-8, or holds what no object store takes.
-    if folder.name.startswith(".") or not folder.name.isprintable() or not folder.is_dir():
+    if folder.name.startswith(".") or not folder.name.isprintable():
         return False
-    return next(folder.glob("*.parquet"), None) is not None
+    try:
+        return folder.is_dir() and next(folder.glob("*.parquet"), None) is not None
+    except OSError:  # a name that is too long
+        return False

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import select
 import sys
 import threading
 from datetime import UTC, datetime
@@ -11,6 +12,39 @@ from typing import Literal
 from micromegas_auth.text import quoted
 
 LogFormat = Literal["text", "json"]
+
+# So that a line written in several parts stays whole. Reentrant, because the garbage collector may run in the middle,
+# and an abandoned query writes its record when it is collected.
+_lock = threading.RLock()
+
+
+def write_line(line: str) -> None:
+    """Write one line to standard error, with one system call where it takes it. Raises OSError."""
+    left = memoryview((line + "\n").encode("utf-8", "backslashreplace"))
+    descriptor = sys.stderr.fileno()
+    with _lock:
+        while left:
+            try:
+                left = left[os.write(descriptor, left) :]
+            except BlockingIOError:  # whoever gave us this descriptor made it non-blocking, and reads slowly
+                select.select([], [descriptor], [])
+
+
+class AuditWriter:
+    """Writes the audit's lines past `logging`, which would cost a third of the calls.
+
+    Args:
+        log_format: `text` puts time, level and target before each line, as in the rest of the log.
+    """
+
+    def __init__(self, log_format: LogFormat) -> None:
+        self._prefixed = log_format == "text"
+
+    def __call__(self, line: str) -> None:
+        """Write one line. Raises OSError."""
+        if self._prefixed:
+            line = f"{_timestamp(datetime.now(UTC).timestamp())} INFO micromegas_auth.audit {line}"
+        write_line(line)
 
 
 class _Formatter(logging.Formatter):
@@ -32,30 +66,17 @@ class _Formatter(logging.Formatter):
         return f"{_timestamp(record.created)} {record.levelname} {record.name} {message}"
 
 
-class LineWriter:
-    """Writes the audit's lines to standard error, each with one system call; `logging` would cost a third of the calls.
-
-    Args:
-        log_format: `text` puts time, level and target before each line, as in the rest of the log.
-    """
-
-    def __init__(self, log_format: LogFormat) -> None:
-        self._prefixed = log_format == "text"
-        self._lock = threading.Lock()  # so that a line written in two parts stays whole
-
-    def __call__(self, line: str) -> None:
-        """Write one line. Raises OSError."""
-        if self._prefixed:
-            line = f"{_timestamp(datetime.now(UTC).timestamp())} INFO micromegas_auth.audit {line}"
-        left = memoryview((line + "\n").encode("utf-8", "backslashreplace"))
-        with self._lock:
-            while left:
-                left = left[os.write(sys.stderr.fileno(), left) :]
+class _Handler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            write_line(self.format(record))
+        except Exception:  # noqa: BLE001 - as every handler of `logging` does
+            self.handleError(record)
 
 
 def set_up_logging(log_format: LogFormat) -> None:
     """Send every record of `logging` to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler()
     handler.setFormatter(_Formatter(log_format))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request it makes, with its whole URL

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-# What arrow-rs servers send at most in one message. grpc-go, under ADBC and Grafana, refuses more than 4 MiB unless told
-# otherwise.
+# What arrow-rs servers send at most in one message. grpc-go, under ADBC and Grafana, refuses more than 4 MiB unless
+# told otherwise.
 MAX_MESSAGE_BYTES = 2 * 1024 * 1024
 
 

@@ -22,14 +22,11 @@ from datafusion.expr import Analyze, Explain
 
 from micromegas_server.flight_sql.columns import to_wire, wire_schema
 from micromegas_server.flight_sql.query import QueryHeaders
+from micromegas_server.flight_sql.stacks import MAX_SQL_BYTES, deepen_stacks
 from micromegas_server.flight_sql.tables import Tables, mount
 from micromegas_server.lake import Lake
 
 MAX_QUERIES = 64  # at once; gRPC itself starts a thread for each of any number of calls
-MAX_SQL_BYTES = 64 * 1024
-# DataFusion recurses once for each operator of `1 + 1 + ...`, and a stack that overflows ends the process: at 8 MiB, 20 KB
-# of SQL were enough. This much holds the deepest statement of MAX_SQL_BYTES three times. It is address space only.
-STACK_BYTES = 128 * 1024 * 1024
 
 _READ_ONLY = SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
 _LOOK_SECONDS = 0.25  # how often a query that has no batch yet looks whether its client is still there
@@ -39,11 +36,11 @@ class QueryError(Exception):
     """The query is at fault; the text is meant for whoever sent it."""
 
 
-class TableUnreadable(Exception):  # noqa: N818 - nobody's error: most often a file that is just being written
+class TableUnreadable(Exception):
     """A table cannot be read now; the text is meant for whoever sent the query."""
 
 
-class Cancelled(Exception):  # noqa: N818 - not an error
+class Cancelled(Exception):
     """Nobody waits for the result any more."""
 
 
@@ -55,16 +52,17 @@ class Engine:
     """
 
     def __init__(self, lake: Lake) -> None:
-        os.environ.setdefault("RUST_MIN_STACK", str(STACK_BYTES))  # for DataFusion's threads, read when the first starts
-        threading.stack_size(STACK_BYTES)  # for the planners', and every later thread's
-        self._planners = ThreadPoolExecutor(MAX_QUERIES, thread_name_prefix="planner")
+        deepen_stacks()
+        # A join without a condition keeps as many of DataFusion's threads as there are cores, and lets go of them only
+        # at its end. By default there are no more, and all other queries stall; among many the system shares the cores.
+        os.environ.setdefault("TOKIO_WORKER_THREADS", str(max(64, 8 * (os.cpu_count() or 1))))
         self._readers = ThreadPoolExecutor(8, thread_name_prefix="lake")
         self._lake = lake
         half_of_memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
         runtime = RuntimeEnvBuilder().with_disk_manager_os().with_fair_spill_pool(half_of_memory)
-        # One session runs all queries: they share its memory limit and its cache of Parquet footers, and a session with a
-        # limit costs 1.5 ms. Each is planned in a session of its own without any (0.1 ms), where the names of tables
-        # mean what its time range lets it see.
+        # One session runs all queries: they share its memory limit and its cache of Parquet footers, and making one
+        # with a limit costs 1.5 ms. Each is planned in a session of its own without one (0.1 ms), where the names of
+        # tables mean what its time range lets it see.
         self._runner = SessionContext(SessionConfig(), runtime)
         # Files come and go while the server runs; a cached listing would not notice.
         self._runner.sql("SET datafusion.runtime.list_files_cache_limit = '0'").collect()
@@ -85,9 +83,6 @@ class Engine:
         """
         if len(sql) > MAX_SQL_BYTES or len(sql.encode()) > MAX_SQL_BYTES:
             raise QueryError(f"the query is longer than {MAX_SQL_BYTES} bytes")
-        return self._planners.submit(self._plan, sql, headers).result()
-
-    def _plan(self, sql: str, headers: QueryHeaders) -> "Plan":
         tables = Tables(self._lake, self._runner, self._readers, headers.time_range)
         session = SessionContext()
         catalog = session.catalog()
@@ -152,8 +147,8 @@ class Plan:
             QueryError: It fails for a cause that lies in the query, such as a division by zero.
             Cancelled: The client has gone.
         """
-        # Not RecordBatchReader.from_stream, which is a little quicker: a panic inside DataFusion (`string_agg` over more
-        # than 2 GiB) would end the process there.
+        # Not RecordBatchReader.from_stream, which is a little quicker: a panic inside DataFusion (`string_agg` over
+        # more than 2 GiB) would end the process there.
         try:
             stream = self.frame.execute_stream()
             batch = self.engine.first(stream, is_cancelled)
@@ -166,13 +161,16 @@ class Plan:
             raise _query_error(error) from None
 
 
-# Wrappers that DataFusion puts around the error that matters
-_AROUND = re.compile(r"\A(DataFusion error: |External error: |Optimizer rule '\w+' failed\s+caused by\s+|type_coercion\s+caused by\s+)+")
-# The kinds that lie in the query. All others (of files, of the network, of DataFusion itself) are nothing a client could
-# mend, and may name what is none of its business.
+# What DataFusion puts in front of the error that matters
+_AROUND = re.compile(
+    r"\A(DataFusion error: |External error: |(Optimizer rule '\w+' failed|type_coercion)\s+caused by\s+)+"
+)
+# The kinds that lie in the query. All others (of files, of DataFusion itself) are nothing a client could mend, and may
+# name what is none of its business.
 _OF_THE_QUERY = re.compile(
-    r"SQL error: |Error during planning: |Schema error: |This feature is not implemented: |Execution error: "
-    r"|Resources exhausted: |Arrow error: (Cast|Compute|Parser|Divide by zero|Arithmetic overflow|Invalid argument) error"
+    "SQL error: |Error during planning: |Schema error: |This feature is not implemented: |Execution error: "
+    "|Resources exhausted: "
+    "|Arrow error: (Cast|Compute|Parser|Divide by zero|Arithmetic overflow|Invalid argument) error"
 )
 
 

@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.flight as flight
 
 from micromegas_auth import AuthConfig, ConfigError, build_authenticator
@@ -17,9 +18,11 @@ from micromegas_server.flight_sql.engine import Engine
 from micromegas_server.flight_sql.execution import Executor
 from micromegas_server.flight_sql.service import FlightSqlServer
 from micromegas_server.lake import Lake
-from micromegas_server.logs import LineWriter, set_up_logging
+from micromegas_server.logs import AuditWriter, set_up_logging
 
 DRAIN_SECONDS = 30.0
+
+_STOP = {signal.SIGTERM, signal.SIGINT}
 
 _logger = logging.getLogger("micromegas_server")
 
@@ -28,6 +31,8 @@ def main() -> int:
     """Serve until SIGTERM or SIGINT; exit code 2 where the arguments or the configuration are wrong."""
     parser = _parser()
     arguments = parser.parse_args()
+    # Before any other thread is there: a signal that the system hands to one of gRPC's would not wake this one.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
     set_up_logging(arguments.log_format)
     host, port = arguments.listen
     remote = not is_loopback(host)
@@ -44,20 +49,17 @@ def main() -> int:
         parser.error("--lake is not a folder")
     except ConfigError as error:
         parser.error(str(error))
-    audit = AuditLog(LineWriter(arguments.log_format), format=arguments.log_format)
+    audit = AuditLog(AuditWriter(arguments.log_format), format=arguments.log_format, privacy=config.privacy)
     scheme = "grpc+tls" if tls else "grpc"
     bracketed = f"[{host}]" if ":" in host else host
     try:
         server = FlightSqlServer(
             f"{scheme}://{bracketed}:{port}", Executor(engine, audit), authenticator, tls_certificates=tls
         )
-    except (OSError, flight.FlightError) as error:
+    except (OSError, pa.ArrowException, flight.FlightError) as error:
         parser.error(f"cannot listen on {bracketed}:{port}: {str(error).splitlines()[0]}")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     _logger.info("listening on %s://%s:%d", scheme, bracketed, server.port)
-    stop.wait()
+    signal.sigwait(_STOP)
     _drain(server)
     authenticator.close()
     audit.close()

@@ -4,10 +4,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
 
-_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII)
+RawHeaders: TypeAlias = Mapping[str, Sequence[str | bytes]]
+
+_RFC3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MIN_NS, _MAX_NS = -(2**63), 2**63 - 1
 
 
 class HeaderError(ValueError):
@@ -17,6 +21,8 @@ class HeaderError(ValueError):
 @dataclass(frozen=True)
 class TimeRange:
     """A range of times, both ends included, in nanoseconds since the epoch; None for no bound.
+
+    From the year 1 to 9999, so beyond what 64 bits hold.
 
     Attributes:
         begin: The first moment.
@@ -44,7 +50,7 @@ class QueryHeaders:
     keep_dictionaries: bool = False
 
 
-def read_headers(headers: Mapping[str, Sequence[str | bytes]]) -> QueryHeaders:
+def read_headers(headers: RawHeaders) -> QueryHeaders:
     """Read the headers of a request.
 
     Raises:
@@ -60,15 +66,18 @@ def read_headers(headers: Mapping[str, Sequence[str | bytes]]) -> QueryHeaders:
     limit = _one(headers, "limit")
     if limit is not None and re.fullmatch(r"\d{1,18}", limit, re.ASCII) is None:
         raise HeaderError("limit is not a number of rows")
-    return QueryHeaders(time_range, int(limit) if limit else None, _one(headers, "preserve_dictionary") == "true")
+    preserve_dictionary = _one(headers, "preserve_dictionary")
+    if preserve_dictionary not in {None, "true", "false"}:
+        raise HeaderError("preserve_dictionary is neither true nor false")
+    return QueryHeaders(time_range, int(limit) if limit else None, preserve_dictionary == "true")
 
 
-def _one(headers: Mapping[str, Sequence[str | bytes]], name: str) -> str | None:
+def _one(headers: RawHeaders, name: str) -> str | None:
     values = headers.get(name)
     if not values:
         return None
-    if len(values) > 1 or not isinstance(values[0], str):
-        raise HeaderError(f"{name} is repeated")
+    if len(values) > 1 or not isinstance(values[0], str):  # bytes: it is not ASCII
+        raise HeaderError(f"{name} is repeated, or not ASCII")
     return values[0] or None
 
 
@@ -82,7 +91,6 @@ def _nanoseconds(name: str, text: str) -> int:
         moment = datetime.fromisoformat(f"{day}T{clock}+00:00")
         offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
         whole = moment + offset if sign == "-" else moment - offset
-        nanoseconds = (whole - _EPOCH) // timedelta(seconds=1) * 1_000_000_000 + int((fraction or "").ljust(9, "0"))
     except (ValueError, OverflowError):
         raise malformed from None
-    return min(max(nanoseconds, _MIN_NS), _MAX_NS)
+    return (whole - _EPOCH) // timedelta(seconds=1) * 1_000_000_000 + int((fraction or "").ljust(9, "0"))

@@ -2,7 +2,8 @@
 
 import functools
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TypeVar
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ from micromegas_auth.adapters.flight import FlightAuthMiddlewareFactory, caller_
 from micromegas_auth.text import quoted
 from micromegas_server.flight_sql.execution import Executor
 from micromegas_server.flight_sql.messages import pack, statement_ticket, unpack
-from micromegas_server.flight_sql.query import HeaderError, QueryHeaders, read_headers
+from micromegas_server.flight_sql.query import RawHeaders
 
 _logger = logging.getLogger("micromegas_server")
 _Handler = TypeVar("_Handler", bound=Callable[..., Any])
@@ -32,11 +33,11 @@ def _authenticated(handler: _Handler) -> _Handler:
             return handler(server, context, *arguments, caller)
         except flight.FlightError:
             raise
-        except HeaderError as error:
-            raise flight.FlightServerError(str(error)) from None
-        except Exception as error:  # noqa: BLE001 - see above
-            _logger.error("internal error in %s: %s", handler.__name__, quoted(f"{type(error).__name__}: {error}"))
-            raise flight.FlightInternalError("internal error") from None
+        except BaseException as error:  # noqa: BLE001 - see above; a panic inside DataFusion is no Exception
+            error_id = os.urandom(8).hex()
+            detail = quoted(f"{type(error).__name__}: {error}")
+            _logger.error("call failed: query_id=%s in=%s detail=%s", error_id, handler.__name__, detail)
+            raise flight.FlightInternalError(f"the call failed (query_id={error_id})") from None
 
     return guarded  # type: ignore[return-value]
 
@@ -63,7 +64,8 @@ class FlightSqlServer(flight.FlightServerBase):  # type: ignore[misc]
         self, context: flight.ServerCallContext, ticket: flight.Ticket, caller: Caller
     ) -> flight.GeneratorStream:
         """Run a query and stream its result."""
-        execution = self._executor.execute(caller, _sql_of(ticket.ticket), _headers(context), context.peer())
+        sql = _sql_of(ticket.ticket)
+        execution = self._executor.execute(caller, sql, _headers(context), context.peer(), context.is_cancelled)
         return flight.GeneratorStream(execution.schema, execution)
 
     @_authenticated
@@ -75,13 +77,6 @@ class FlightSqlServer(flight.FlightServerBase):  # type: ignore[misc]
         # An endpoint without a location means this same connection, whatever name the client reached us by.
         endpoint = flight.FlightEndpoint(statement_ticket(sql), [])
         return flight.FlightInfo(self._schema(context, sql, caller), descriptor, [endpoint], -1, -1)
-
-    @_authenticated
-    def get_schema(
-        self, context: flight.ServerCallContext, descriptor: flight.FlightDescriptor, caller: Caller
-    ) -> flight.SchemaResult:
-        """The schema of a query's result."""
-        return flight.SchemaResult(self._schema(context, _sql_of(descriptor.command), caller))
 
     @_authenticated
     def do_action(
@@ -128,17 +123,22 @@ class FlightSqlServer(flight.FlightServerBase):  # type: ignore[misc]
 class _HeadersMiddleware(flight.ServerMiddleware):  # type: ignore[misc]
     """Carries the request's headers to its handler."""
 
-    def __init__(self, headers: Mapping[str, Sequence[str | bytes]]) -> None:
+    def __init__(self, headers: RawHeaders) -> None:
         self.headers = headers
 
 
 class _HeadersFactory(flight.ServerMiddlewareFactory):  # type: ignore[misc]
-    def start_call(self, _: flight.CallInfo, headers: Mapping[str, Sequence[str | bytes]]) -> _HeadersMiddleware:
+    def start_call(self, info: flight.CallInfo, headers: RawHeaders) -> _HeadersMiddleware:
+        # From a handler of GetSchema pyarrow sends the traceback of a FlightError too. Refused here, none runs; nobody
+        # calls it: GetFlightInfo tells the schema.
+        if info.method == flight.FlightMethod.GET_SCHEMA:
+            raise _unsupported()
         return _HeadersMiddleware(headers)
 
 
-def _headers(context: flight.ServerCallContext) -> QueryHeaders:
-    return read_headers(context.get_middleware("headers").headers)
+def _headers(context: flight.ServerCallContext) -> RawHeaders:
+    headers: RawHeaders = context.get_middleware("headers").headers
+    return headers
 
 
 def _sql_of(packed: bytes | None) -> str:

@@ -84,7 +84,11 @@ def _bounded(frame: DataFrame, time_range: TimeRange) -> DataFrame:
         return frame
     column, unit = col(f'"{TIME_COLUMN}"'), _NS_PER_UNIT[kind.unit]
     if time_range.begin is not None:
-        frame = frame.filter(column >= lit(pa.scalar(-(-time_range.begin // unit), kind)))
+        frame = frame.filter(column >= lit(_time(-(-time_range.begin // unit), kind)))
     if time_range.end is not None:
-        frame = frame.filter(column <= lit(pa.scalar(time_range.end // unit, kind)))
+        frame = frame.filter(column <= lit(_time(time_range.end // unit, kind)))
     return frame
+
+
+def _time(value: int, kind: pa.DataType) -> pa.Scalar:
+    return pa.scalar(min(max(value, -(2**63)), 2**63 - 1), kind)
