@@ -68,7 +68,7 @@ def test_an_api_key_is_revoked_by_its_name_alone() -> None:
     ],
 )
 def test_an_entry_of_no_known_form_is_an_error(entry: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="form|field|Extra|characters|RFC 3339"):
+    with pytest.raises(ValueError, match=r"form|field|Extra|characters|RFC 3339"):
         RevokedConfig.model_validate(entry)
 
 
