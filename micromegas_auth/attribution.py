@@ -84,11 +84,11 @@ def resolve_attribution(headers: Headers, auth: AuthContext) -> UserAttribution:
             verified = _SERVICE_ACCOUNT
     else:
         if user_id is not None and user_id != auth.subject:
-            raise PermissionDenied(Reason.IMPERSONATION, "x-user-id is not the authenticated subject")
+            raise PermissionDenied(Reason.IMPERSONATION, f"x-user-id is not that of {auth.subject}")
         if auth.email is not None:
             # Case folding can only make two spellings of one claim meet: what is kept is the token's own.
             if user_email is not None and user_email.casefold() != auth.email.casefold():
-                raise PermissionDenied(Reason.IMPERSONATION, "x-user-email is not the authenticated e-mail")
+                raise PermissionDenied(Reason.IMPERSONATION, f"x-user-email is not that of {auth.subject}")
             user_email = auth.email
         user_id = auth.subject
         if auth.auth_type is not AuthType.ANONYMOUS:

@@ -27,7 +27,8 @@ class AuditLog:
     `status=running`, so that a query which takes the server down with it is known.
 
     Args:
-        write: Takes one complete line without its newline. It is called from several threads.
+        write: Takes one complete line without its newline. It is called from several threads, and may raise OSError or
+            ValueError, as writing to a stream does: the line then goes to the logger `micromegas_auth`.
         format: `text` (`execute_query user=... sql="..." ...`) or `json` (one object a line). Every byte a caller
             chose is escaped in both: a record is always exactly one line.
         privacy: How much is said of persons.
@@ -140,8 +141,8 @@ class AuditLog:
             line = "execute_query " + fields(pairs, _ALWAYS_QUOTED)
         try:
             self._write(line)
-        except OSError as error_of_write:  # a full disk, a closed pipe: the record goes to the other log there is
-            _logger.critical("audit record not written (%s): %s", error_of_write.strerror, line)
+        except (OSError, ValueError) as failure:  # a full disk, a closed stream: it goes to the other log there is
+            _logger.critical("audit record not written (%s): %s", failure, line)
 
 
 class QueryRecord:

@@ -145,7 +145,8 @@ class _Wiring:
         try:
             trusted = tls(issuer.ca_file)
         except OSError as error:
-            raise ConfigError(f"ca_file of issuer {issuer.issuer}: {error.strerror or type(error).__name__}") from None
+            index = [entry.ca_file for entry in oidc.issuers].index(issuer.ca_file)
+            raise ConfigError(f"issuers.{index}.ca_file: {error.strerror or type(error).__name__}") from None
         store = None if jwks_cache_dir is None else JwksStore(Path(jwks_cache_dir), issuer.issuer)
         source = translation.key_source(issuer, oidc, trusted, store)
         return RemoteKeySet(

@@ -68,7 +68,7 @@ def _emails(claims: dict[str, Any], policy: IssuerPolicy) -> dict[str, bool]:
         value = claims.get(name)
         if value is None:
             continue
-        if isinstance(value, list) and value:  # verified_primary_email is a list at Microsoft Entra
+        if name == "verified_primary_email" and isinstance(value, list) and value:  # a list at Microsoft Entra
             value = value[0]
         if isinstance(value, str) and is_safe(value, MAX_EMAIL_LENGTH):
             emails[value] = emails.get(value, False) or _is_verified(name, claims, policy)

@@ -146,8 +146,12 @@ class OidcConfig(Model):
         return list(merged.values())
 
     @model_validator(mode="after")
-    def _check_issuers(self) -> Self:
+    def _check(self) -> Self:
         self.merged_issuers()
+        if self.jwks_max_stale_secs < self.jwks_refresh_interval_secs:
+            raise ValueError(
+                "jwks_max_stale_secs is below jwks_refresh_interval_secs: good keys would lapse in between"
+            )
         return self
 
 

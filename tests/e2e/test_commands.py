@@ -47,5 +47,5 @@ def test_benchmarks_write_their_figures(tmp_path: Path) -> None:
     with ChildProcess(sys.executable, "-c", code) as benchmarks:
         assert benchmarks.wait(120) == 0, benchmarks.lines
     rows = json.loads(figures.read_text())["rows"]
-    assert len(rows) == 3
+    assert len(rows) == 13
     assert all(row.get("ratio", 0) > 0 or row.get("too_noisy") for row in rows)

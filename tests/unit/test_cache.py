@@ -121,6 +121,16 @@ def test_the_oldest_decision_makes_room(house: House) -> None:
     assert len(house.cache._entries) == 2
 
 
+def test_a_decision_made_anew_pushes_no_other_out(house: House) -> None:
+    house.ask("a")
+    house.inner.expires_at = NOW + 10
+    house.ask("b")
+    house.now += 10
+    house.ask("b")
+    house.ask("a")
+    assert [token for token, _ in house.inner.asked] == ["a", "b", "b"]
+
+
 def test_a_decision_made_anew_is_the_youngest(house: House) -> None:
     house.ask("a")
     house.now += 299

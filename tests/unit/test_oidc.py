@@ -225,6 +225,25 @@ def test_a_withdrawn_key_is_refused_and_takes_cached_decisions_with_it() -> None
         issuer.keys.close()
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"email": "bob@example.com", "email_verified": True},
+        {"email": "bob@example.com", "sub": "root"},  # an admin all the same
+        {"email": "else@example.com"},
+        {},
+    ],
+)
+def test_no_warning_where_no_admin_is_missed(changes: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    house = House(Admins(anywhere=frozenset({"bob@example.com", "root"})))
+    house.start()
+    try:
+        assert house.ask(token(KEY, claims(changes)))
+    finally:
+        house.close()
+    assert [record for record in caplog.records if record.levelno == logging.WARNING] == []
+
+
 def test_an_unverified_email_of_an_admin_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
     house = House(Admins(anywhere=frozenset({"bob@example.com"}), emails=frozenset({(OTHER, "eve@example.com")})))
     house.start()
