@@ -1,7 +1,7 @@
 """The words of the house: a `Credential` goes in, an `AuthContext` comes out, an `Authenticator` is what decides."""
 
-import hashlib
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any, Protocol
 
 import msgspec
@@ -60,7 +60,7 @@ class Credential:
 
     def __init__(self, token: str) -> None:
         self.token = token
-        self.digest = hashlib.sha256(token.encode("ascii")).digest()
+        self.digest = sha256(token.encode()).digest()
 
     def __repr__(self) -> str:
         return "Credential(...)"
