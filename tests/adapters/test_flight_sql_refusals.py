@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from adbc_driver_manager import Error as AdbcError
+from micromegas_server.flight_sql.stacks import MAX_SQL_BYTES
 from support.flight_server import FlightServer
 
 WRITING = [
@@ -142,13 +143,14 @@ def test_long_errors_arrive(server: FlightServer, letter: str) -> None:
 
 def test_long_queries_are_refused(server: FlightServer) -> None:
     """Not parsed, and not written to the log whole."""
-    sql = "SELECT '" + "x" * 70_000 + "'"
-    with pytest.raises(Exception, match="longer than 65536 bytes") as caught:
+    sql = "SELECT '" + "x" * MAX_SQL_BYTES + "'"
+    with pytest.raises(Exception, match=f"longer than {MAX_SQL_BYTES} bytes") as caught:
         server.query(sql)
     record = server.records.only()
     assert record["query_id"] in str(caught.value)
-    assert len(record["sql"]) < len(sql) * 2
-    wide = "SELECT '" + "é" * 40_000 + "'"
-    with pytest.raises(Exception, match="longer than 65536 bytes"):
+    assert record["sql"] == sql[:MAX_SQL_BYTES]
+    wide = "SELECT '" + "é" * (MAX_SQL_BYTES // 2) + "'"
+    with pytest.raises(Exception, match=f"longer than {MAX_SQL_BYTES} bytes"):
         server.query(wide)
-    assert server.column("SELECT '" + "x" * 65_000 + "'") == ["x" * 65_000]
+    just_short_enough = "x" * (MAX_SQL_BYTES - 100)
+    assert server.column(f"SELECT '{just_short_enough}'") == [just_short_enough]
