@@ -149,9 +149,7 @@ class OidcConfig(Model):
     def _check(self) -> Self:
         self.merged_issuers()
         if self.jwks_max_stale_secs < self.jwks_refresh_interval_secs:
-            raise ValueError(
-                "jwks_max_stale_secs is below jwks_refresh_interval_secs: good keys would lapse in between"
-            )
+            _logger.warning("jwks_max_stale_secs is below jwks_refresh_interval_secs: keys lapse between two fetches")
         return self
 
 
