@@ -5,6 +5,8 @@
     python3 run.py test [ARGS]     the tests; the arguments go to pytest
     python3 run.py check           lint, format, types and the contracts on imports
     python3 run.py bench [ARGS]    the benchmarks (bench --help: their arguments)
+    python3 run.py fuzz [ARGS]     attempts to fool the library, for --minutes N (fuzz --help: its arguments)
+    python3 run.py reliability [ARGS]  faults, rotations and threads under load (reliability --help: its arguments)
 
 The set-up lies in .venv; the tests also need .venv-micromegas and tests/support/oidc_provider/node_modules. It is made
 once, and anew when what it is made of has changed. All three may be deleted at any time.
@@ -220,6 +222,29 @@ def bench(arguments: list[str]) -> NoReturn:
     become("benchmarks", *arguments)
 
 
+def reliability(arguments: list[str]) -> NoReturn:
+    set_up()
+    become("reliability", *arguments)
+
+
+def fuzz(arguments: list[str]) -> NoReturn:
+    set_up()
+    with alone():
+        if not any(VENV.glob("lib/python*/site-packages/atheris")):
+            try:
+                step(
+                    "packages: atheris",
+                    *pip_install(VENV),
+                    "-c",
+                    ROOT / "constraints.txt",
+                    "--only-binary=:all:",
+                    "atheris",
+                )
+            except SetupError as error:
+                print(f"{error}\n\nThe coverage-guided part does not run; the others do.", flush=True)
+    become("fuzz", *arguments)
+
+
 def test(arguments: list[str]) -> NoReturn:
     set_up()
     for what, set_up_more in (("micromegas client", set_up_micromegas), ("npm oidc-provider", set_up_oidc_provider)):
@@ -266,7 +291,7 @@ def complain_of_this_python() -> None:
 
 
 def main() -> None:
-    commands = {"demo": demo, "test": test, "check": check, "bench": bench}
+    commands = {"demo": demo, "test": test, "check": check, "bench": bench, "fuzz": fuzz, "reliability": reliability}
     name, *arguments = sys.argv[1:] or [""]
     if name not in commands:
         print(__doc__)
