@@ -3,11 +3,9 @@
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from logging import DEBUG
 
 from micromegas_auth.errors import Reason, Unauthenticated
 from micromegas_auth.identity import AuthContext, AuthType, Credential, Decision
-from micromegas_auth.security_log import log_authenticated, logger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +48,6 @@ class ApiKeyAuthenticator:
             )
             for key in keys
         }
-        self._seen: set[bytes] = set()  # for the log: which keys were used already
         self._clock = clock
 
     def authenticate(self, credential: Credential, wait: bool = True) -> Decision | None:
@@ -61,9 +58,4 @@ class ApiKeyAuthenticator:
         auth = decision.auth
         if auth.expires_at is not None and self._clock() >= auth.expires_at:
             raise Unauthenticated(Reason.API_KEY_EXPIRED, f"API key {auth.subject}")
-        if credential.digest not in self._seen:
-            self._seen.add(credential.digest)
-            log_authenticated(auth, first=True)
-        elif logger.isEnabledFor(DEBUG):
-            log_authenticated(auth, first=False)
         return decision

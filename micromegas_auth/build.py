@@ -89,29 +89,30 @@ class _Wiring:
 
     def wire(self, config: AuthConfig) -> Authenticator:
         """The authenticators of `config`, in the order they are asked. Raises ConfigError; nothing has changed then."""
-        revocations = translation.revocations(config.revoked)
         authenticators: list[Authenticator] = []
         if config.api_keys:
-            keys = ApiKeyAuthenticator(translation.api_keys(config.api_keys), clock=self._clock)
-            authenticators.append(RevokingAuthenticator(keys, revocations) if revocations.api_keys else keys)
+            authenticators.append(ApiKeyAuthenticator(translation.api_keys(config.api_keys), clock=self._clock))
         if config.oidc is not None:
             issuers = self._issuers(config.oidc, config.jwks_cache_dir)
             admins = translation.admins(config.admins, len(issuers))
-            oidc = OidcAuthenticator(issuers, admins, clock=self._clock)
-            authenticators.append(
-                CachingAuthenticator(
-                    RevokingAuthenticator(oidc, revocations) if config.revoked else oidc,
-                    size=config.oidc.token_cache_size,
-                    ttl=config.oidc.token_cache_ttl_secs,
-                    generation=self._generation,
-                    clock=self._clock,
-                )
-            )
+            authenticators.append(OidcAuthenticator(issuers, admins, clock=self._clock))
         else:
             self._keep({})
         if not authenticators:
             raise ConfigError("no authentication is configured: give issuers or API keys, or AuthConfig.disabled()")
-        return authenticators[0] if len(authenticators) == 1 else AuthenticatorChain(authenticators)
+        judge = authenticators[0] if len(authenticators) == 1 else AuthenticatorChain(authenticators)
+        if config.revoked:
+            judge = RevokingAuthenticator(judge, translation.revocations(config.revoked))
+        if config.oidc is None:
+            return judge
+        # Around them all, so that one lookup finds whoever has been here before, by whichever way they came in.
+        return CachingAuthenticator(
+            judge,
+            size=config.oidc.token_cache_size,
+            ttl=config.oidc.token_cache_ttl_secs,
+            generation=self._generation,
+            clock=self._clock,
+        )
 
     def _issuers(self, oidc: OidcConfig, jwks_cache_dir: str | None) -> list[Issuer]:
         tls = cache(tls_context)  # one for all issuers without a ca_file: each takes some 20 ms to make

@@ -4,11 +4,9 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from logging import DEBUG
 
 from micromegas_auth.forking import restart_in_forked_child
 from micromegas_auth.identity import Authenticator, Credential, Decision
-from micromegas_auth.security_log import log_authenticated, logger
 
 
 class Generation:
@@ -73,8 +71,6 @@ class CachingAuthenticator:
         if entry is not None:
             decision, valid_until, generation = entry
             if generation is self._generation.current and self._clock() < valid_until:
-                if logger.isEnabledFor(DEBUG):
-                    log_authenticated(decision.auth, first=False)
                 return decision
         # Read before the inner decision: if it advances meanwhile, the new entry is void from the start.
         generation = self._generation.current
@@ -84,12 +80,12 @@ class CachingAuthenticator:
             if decided.auth.expires_at is not None:
                 valid_until = min(valid_until, decided.auth.expires_at)
             self._remember(credential.digest, (decided, valid_until, generation))
-            log_authenticated(decided.auth, first=True)
         return decided
 
     def _remember(self, digest: bytes, entry: tuple[Decision, float, object]) -> None:
         with self._lock:
-            self._entries.pop(digest, None)  # so that a renewed entry is the youngest
-            if len(self._entries) >= self._size:
+            if digest in self._entries:  # so that a renewed entry is the youngest
+                del self._entries[digest]
+            elif len(self._entries) >= self._size:
                 self._entries.popitem(last=False)
             self._entries[digest] = entry

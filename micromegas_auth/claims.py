@@ -23,9 +23,7 @@ def auth_context(
         key_id: The kid of the key that verified the token.
     """
     subject: str = claims["sub"]
-    emails = _emails(claims, policy)
-    email = next(iter(emails), None)
-    verified_emails = [address for address, verified in emails.items() if verified]
+    email, verified_emails = _emails(claims, policy)
     token_id = claims.get("jti")
     return AuthContext(
         subject=subject,
@@ -54,16 +52,19 @@ def is_service_account(claims: dict[str, Any]) -> bool:
         return False
     subject, authorized_party = claims["sub"], claims.get("azp")
     return (
-        any(subject == claims.get(name) for name in ("azp", "cid", "client_id"))
+        subject == authorized_party
+        or subject == claims.get("client_id")
+        or subject == claims.get("cid")  # Okta
         or claims.get("gty") == "client-credentials"  # Auth0
         or (isinstance(authorized_party, str) and subject == f"{authorized_party}@clients")  # Auth0
         or claims.get("idtyp") == "app"  # Microsoft Entra
     )
 
 
-def _emails(claims: dict[str, Any], policy: IssuerPolicy) -> dict[str, bool]:
-    """Each usable e-mail in the order of the policy's claims, and whether the issuer vouches for it in any of them."""
-    emails: dict[str, bool] = {}
+def _emails(claims: dict[str, Any], policy: IssuerPolicy) -> tuple[str | None, list[str]]:
+    """The first usable e-mail in the order of the policy's claims, and all that the issuer vouches for."""
+    first: str | None = None
+    verified: list[str] = []
     for name in policy.email_claims:
         value = claims.get(name)
         if value is None:
@@ -71,8 +72,11 @@ def _emails(claims: dict[str, Any], policy: IssuerPolicy) -> dict[str, bool]:
         if name == "verified_primary_email" and isinstance(value, list) and value:  # a list at Microsoft Entra
             value = value[0]
         if isinstance(value, str) and is_safe(value, MAX_EMAIL_LENGTH):
-            emails[value] = emails.get(value, False) or _is_verified(name, claims, policy)
-    return emails
+            if first is None:
+                first = value
+            if _is_verified(name, claims, policy):
+                verified.append(value)
+    return first, verified
 
 
 def _is_verified(name: str, claims: dict[str, Any], policy: IssuerPolicy) -> bool:
@@ -88,10 +92,14 @@ def _is_verified(name: str, claims: dict[str, Any], policy: IssuerPolicy) -> boo
 def _is_admin(issuer: str, subject: str, verified_emails: list[str], admins: Admins) -> bool:
     if subject in admins.anywhere or (issuer, subject) in admins.subjects:
         return True
-    return any(email in admins.anywhere or (issuer, email) in admins.emails for email in verified_emails)
+    if not admins.anywhere.isdisjoint(verified_emails):
+        return True
+    return not admins.emails.isdisjoint([(issuer, email) for email in verified_emails])
 
 
 def _groups(value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
     # A text is no list of groups, and an overage claim (Microsoft's `_claim_names`) is never followed.
     if not isinstance(value, list) or len(value) > MAX_GROUPS or not all(isinstance(group, str) for group in value):
         return ()

@@ -11,7 +11,7 @@ from micromegas_auth.discovery import fetch_keys
 from micromegas_auth.entries import IssuerConfig, OidcConfig
 from micromegas_auth.errors import AuthError
 from micromegas_auth.fetch import FetchError, tls_context
-from micromegas_auth.identity import Credential
+from micromegas_auth.identity import credential_of
 from micromegas_auth.policy import Admins
 from micromegas_auth.verify import (
     CLAIM_CHECKS,
@@ -54,7 +54,7 @@ def explain(config: AuthConfig, token: str, *, clock: Callable[[], float] = time
         The checks in the order they were made. The token is good where all checks of one issuer have passed.
     """
     if token.isascii():
-        digest = Credential(token).digest.hex()
+        digest = credential_of(token).digest.hex()
         for key in config.api_keys:
             if key.key_sha256 == digest:
                 expired = key.expires_at is not None and clock() >= key.expires_at.timestamp()

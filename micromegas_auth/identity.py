@@ -49,21 +49,24 @@ class AuthContext(msgspec.Struct, frozen=True, kw_only=True):
     issued_at: float | None = None
 
 
-class Credential:
-    """A bearer token or API key, with the SHA-256 digest under which it is looked up. Its repr shows neither.
+class Credential(msgspec.Struct, frozen=True, gc=False):
+    """A bearer token or API key. Its repr shows nothing of it.
 
-    Args:
+    Attributes:
         token: The secret, ASCII.
+        digest: Its SHA-256, under which it is looked up.
     """
 
-    __slots__ = ("digest", "token")
-
-    def __init__(self, token: str) -> None:
-        self.token = token
-        self.digest = sha256(token.encode()).digest()
+    token: str
+    digest: bytes
 
     def __repr__(self) -> str:
         return "Credential(...)"
+
+
+def credential_of(token: str) -> Credential:
+    """`token`, an ASCII text, with its digest."""
+    return Credential(token, sha256(token.encode()).digest())
 
 
 class Decision:

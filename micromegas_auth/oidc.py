@@ -67,7 +67,7 @@ class OidcAuthenticator:
 
     def _verify(self, token: UnverifiedToken, issuer: Issuer, wait: bool) -> tuple[dict[str, Any], str | None]:
         keys = issuer.keys.current()
-        deadline = time.monotonic() + MAX_WAIT_SECONDS if wait else None
+        deadline: float | None = None
         while True:
             if keys is not None:
                 try:
@@ -75,6 +75,8 @@ class OidcAuthenticator:
                 except Unauthenticated as error:
                     if error.reason is not Reason.UNKNOWN_KEY:
                         raise
+            if wait and deadline is None:
+                deadline = time.monotonic() + MAX_WAIT_SECONDS
             # Ends: each turn waits for a fetch until the deadline, and after one of its own newer_than refuses.
             keys = issuer.keys.newer_than(keys, deadline)
 

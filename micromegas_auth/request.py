@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterable
+from hashlib import sha256
+from typing import Any, NoReturn
 
-from micromegas_auth.attribution import Caller, Headers, resolve_attribution, single_value
+from micromegas_auth.attribution import Caller, Headers, HeaderValue, resolve_attribution, single_value
 from micromegas_auth.errors import AuthError, ProviderUnavailable, Reason, Unauthenticated, WouldBlock
 from micromegas_auth.identity import AuthContext, Authenticator, Credential, Decision
-from micromegas_auth.security_log import RefusalLog
+from micromegas_auth.security_log import RefusalLog, log_authenticated
 from micromegas_auth.text import is_token68
 
 _MALFORMED = "not 'Bearer' and one token"
@@ -38,30 +40,45 @@ class RequestAuthenticator:
         self._on_close = on_close
         self._refusals = RefusalLog(clock)
 
-    def authenticate(self, headers: Headers) -> Caller:
+    def authenticate(self, headers: Headers, wait: bool = True) -> Caller:
         """Decide who makes the request with these headers; wait for an issuer's keys if need be (at most 2 s).
 
         Args:
             headers: Lower-case name to a value or a list of values, text or bytes.
+            wait: Whether this call may wait; `authenticate_nowait` is for those that may not.
 
         Raises:
             Unauthenticated: There is no valid credential.
             PermissionDenied: The x-user-* headers are malformed or name somebody this caller may not act for.
             ProviderUnavailable: The credential cannot be judged now.
+            WouldBlock: Only with `wait=False`.
         """
         try:
-            return self._authenticate(headers, True)
+            decision = self._anonymous
+            if decision is None:
+                credential = self._credential(headers)
+                decision = self._authenticator.authenticate(credential, wait)
+                if decision is None:
+                    _refuse_unknown(credential.token)
+            # The same identity with the same headers is the same Caller, and clients send the same ones each time.
+            get = headers.get
+            named = (get("x-user-id"), get("x-user-email"), get("x-user-name"), get("x-org-id"), get("x-client-type"))
+            last = decision.last
+            if last is not None and last[0] == named:
+                known: Caller = last[1]
+                return known
+            return self._attributed(decision, headers, named)
+        except WouldBlock:
+            raise
         except Exception as error:  # noqa: BLE001 - the one catch-all: what it lets out has a fixed text
             raise self._refusal(error) from None
 
     def authenticate_nowait(self, headers: Headers) -> Caller | None:
         """The same, but None where it would have to wait; for event loops. Raises like `authenticate`."""
         try:
-            return self._authenticate(headers, False)
+            return self.authenticate(headers, wait=False)
         except WouldBlock:
             return None
-        except Exception as error:  # noqa: BLE001 - as above
-            raise self._refusal(error) from None
 
     def replace(self, authenticator: Authenticator, *, max_token_bytes: int) -> None:
         """Judge by other rules from now on; requests under way end by those they began with."""
@@ -81,58 +98,55 @@ class RequestAuthenticator:
         self._refusals.add(error)
         return error
 
-    def _authenticate(self, headers: Headers, wait: bool) -> Caller:
-        decision = self._anonymous
-        if decision is None:
-            token = self._token(headers)
-            decision = self._authenticator.authenticate(Credential(token), wait)
-            if decision is None:
-                raise Unauthenticated(*_why_unknown(token))
-        # The same identity with the same headers is the same Caller, and clients send the same ones at each request.
-        get = headers.get
-        named = (get("x-user-id"), get("x-user-email"), get("x-user-name"), get("x-org-id"), get("x-client-type"))
-        last = decision.last
-        if last is not None and last[0] == named:
-            known: Caller = last[1]
-            return known
-        caller = Caller(decision.auth, resolve_attribution(headers, decision.auth))
-        # Copied, so that a list which its owner changes later is seen to have changed.
-        decision.last = (tuple([list(value) if isinstance(value, list) else value for value in named]), caller)
-        return caller
-
-    def _token(self, headers: Headers) -> str:
+    def _credential(self, headers: Headers) -> Credential:
         """What stands behind `Bearer` (RFC 6750 section 2.1: the scheme in any case, one or more spaces)."""
         values = headers.get("authorization")
-        if not values:
-            raise Unauthenticated(Reason.MISSING_CREDENTIAL, "no authorization header")
-        # A list of one is what servers hand over; single_value knows the other shapes.
-        value = values[0] if type(values) is list and len(values) == 1 else single_value(values)
-        if value is None:
-            raise Unauthenticated(Reason.MALFORMED_AUTHORIZATION, "several authorization values")
+        # A list of one is what servers hand over.
+        value: Any = values[0] if type(values) is list and len(values) == 1 else _single(values)
         if len(value) > self._max_length:
             raise Unauthenticated(Reason.CREDENTIAL_TOO_LARGE, f"over {self._max_length - len('Bearer ')} bytes")
-        if isinstance(value, bytes):
-            value = value.decode("latin-1")  # what is not ASCII is refused below
-        # The scheme in the case that everybody writes costs less to find.
-        scheme, token = ("bearer", value[7:]) if value.startswith("Bearer ") else _split(value)
-        if token.startswith(" "):
-            token = token.lstrip(" ")
+        # The spelling that everybody uses costs less to read.
+        token: str = value[7:] if value[:7] == "Bearer " else _behind_scheme(value)
         # Whether all of it is token68 is left to whoever looks into it: an API key is known by its digest alone, and a
         # JWT has a narrower alphabet. These are the likely mistakes: two values joined into one, parameters.
-        if scheme != "bearer" or not token.isascii() or " " in token or "," in token:
+        if (" " in token or "," in token) and (" " in (token := token.lstrip(" ")) or "," in token):
             raise Unauthenticated(Reason.MALFORMED_AUTHORIZATION, _MALFORMED)
-        return token
+        try:
+            return Credential(token, sha256(token.encode("ascii")).digest())
+        except UnicodeEncodeError:
+            raise Unauthenticated(Reason.MALFORMED_AUTHORIZATION, _MALFORMED) from None
+
+    def _attributed(self, decision: Decision, headers: Headers, named: tuple[HeaderValue | None, ...]) -> Caller:
+        caller = Caller(decision.auth, resolve_attribution(headers, decision.auth))
+        if decision.last is None:
+            log_authenticated(decision.auth)
+        # Copied, so that a list which its owner changes later is seen to have changed.
+        decision.last = (tuple([value and value[:] for value in named]), caller)
+        return caller
 
 
-def _split(value: str) -> tuple[str, str]:
+def _single(values: HeaderValue | None) -> str | bytes:
+    if not values:
+        raise Unauthenticated(Reason.MISSING_CREDENTIAL, "no authorization header")
+    value = single_value(values)
+    if value is None:
+        raise Unauthenticated(Reason.MALFORMED_AUTHORIZATION, "several authorization values")
+    return value
+
+
+def _behind_scheme(value: str | bytes) -> str:
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")  # what is not ASCII is refused later
     scheme, _, token = value.partition(" ")
-    return scheme.lower(), token
+    if scheme.lower() != "bearer":
+        raise Unauthenticated(Reason.MALFORMED_AUTHORIZATION, _MALFORMED)
+    return token
 
 
-def _why_unknown(token: str) -> tuple[Reason, str]:
+def _refuse_unknown(token: str) -> NoReturn:
     if not is_token68(token):
-        return Reason.MALFORMED_AUTHORIZATION, _MALFORMED
-    return Reason.UNKNOWN_CREDENTIAL, "neither a known API key nor a JWT"
+        raise Unauthenticated(Reason.MALFORMED_AUTHORIZATION, _MALFORMED)
+    raise Unauthenticated(Reason.UNKNOWN_CREDENTIAL, "neither a known API key nor a JWT")
 
 
 def _place(error: Exception) -> str:

@@ -16,12 +16,11 @@ WINDOW = 10.0  # seconds
 logger = logging.getLogger("micromegas_auth")
 
 
-def log_authenticated(auth: AuthContext, *, first: bool) -> None:
-    """Log who came in: at level info where a credential has just been validated, at debug where that was known."""
-    level = logging.INFO if first else logging.DEBUG
-    if logger.isEnabledFor(level):
+def log_authenticated(auth: AuthContext) -> None:
+    """Log who came in."""
+    if logger.isEnabledFor(logging.INFO):
         pairs = [("subject", auth.subject), ("email", auth.email), ("issuer", auth.issuer), ("admin", auth.is_admin)]
-        logger.log(level, "authenticated: %s", fields(pairs))
+        logger.info("authenticated: %s", fields(pairs))
 
 
 class RefusalLog:

@@ -29,7 +29,8 @@ def loads(raw: bytes) -> Any:
     # The decoder keeps the last of two equal names. But in the text, without its white space, each name ends in `":`;
     # if there are no more of these than names came out, none was lost. (A `":` in a text only makes us look closer.)
     names = raw.translate(None, _WHITE_SPACE).count(b'":')
-    flat = isinstance(value, dict) and len(value) == names and raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH
+    # Where the outermost object has them all, any object within is empty, and only lists can make it deep.
+    flat = isinstance(value, dict) and len(value) == names and (b"[" not in raw or raw.count(b"[") < MAX_DEPTH - 1)
     if not flat and _count_names(value, MAX_DEPTH) != names:
         _unique_names.decode(raw.decode("utf-8"))
     return value

@@ -7,11 +7,13 @@ terminal?
 
 import re
 from collections.abc import Iterable
+from string import ascii_letters, digits
 
 # Controls (Cc), line and paragraph separators, lone surrogates, and the bidirectional embeddings, overrides, isolates
 # that let a text show other letters than it holds (Unicode UAX 9). The plain marks (LRM, RLM, ZWJ, ZWNJ) stand in
 # real names and change no order beyond their own, so they may be kept; `quoted` still escapes them.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_TOKEN68 = f"{ascii_letters}{digits}-._~+/".encode()
 _BARE = re.compile(r"[!#-<>-\[\]-~]+")  # printable ASCII without space, quote, equals sign and backslash
 
 
@@ -25,7 +27,7 @@ def is_token68(value: str) -> bool:
     if not value.isascii():
         return False
     body = value.encode("ascii").rstrip(b"=")
-    return len(body) > 0 and (body.translate(None, b"-._~+/") + b"0").isalnum()
+    return len(body) > 0 and not body.translate(None, _TOKEN68)
 
 
 def quoted(value: str) -> str:

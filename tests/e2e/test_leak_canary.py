@@ -29,7 +29,7 @@ from support.tokens import NOW, SigningKey, token
 
 from micromegas_auth import AuthConfig, AuthError, ConfigError, RequestAuthenticator, build_authenticator
 from micromegas_auth.audit import AuditLog
-from micromegas_auth.identity import Credential, Decision
+from micromegas_auth.identity import Credential, credential_of, Decision
 from micromegas_auth.oidc import OidcAuthenticator
 from micromegas_auth.policy import Admins
 
@@ -194,7 +194,7 @@ def test_the_library(cage: Cage, issuer: DemoIssuer, monkeypatch: pytest.MonkeyP
     for credential, headers in visitors.good():
         caller = door.authenticate(bearer(credential) | headers)
         AuditLog(lines.append).start(caller, f"SELECT '{cage.hatch(RAN)}'").finish("ok")
-        cage.check(repr(Credential(credential)) + str(Credential(credential)), "a Credential")
+        cage.check(repr(credential_of(credential)) + str(credential_of(credential)), "a Credential")
         cage.check(repr(Decision(caller.auth)), "a Decision")
     for credential, headers in visitors.bad():
         for variant in (bearer(credential) | headers, {"authorization": credential, **headers}):

@@ -6,7 +6,7 @@ from support.refusals import refused
 from micromegas_auth import AuthContext, AuthType, Reason, Unauthenticated
 from micromegas_auth.chain import AuthenticatorChain
 from micromegas_auth.errors import WouldBlock
-from micromegas_auth.identity import Credential, Decision
+from micromegas_auth.identity import Credential, Decision, credential_of
 
 KNOWN = Decision(AuthContext(subject="alice", auth_type=AuthType.API_KEY))
 
@@ -25,7 +25,7 @@ class Link:
         return self.answer
 
 
-CREDENTIAL = Credential("x")
+CREDENTIAL = credential_of("x")
 
 
 def test_the_first_that_knows_it_decides() -> None:

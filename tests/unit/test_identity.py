@@ -5,11 +5,11 @@ import hashlib
 import pytest
 
 from micromegas_auth import AuthContext, AuthType
-from micromegas_auth.identity import Credential
+from micromegas_auth.identity import credential_of
 
 
 def test_a_credential_shows_neither_token_nor_digest() -> None:
-    credential = Credential("Zq9Marker")
+    credential = credential_of("Zq9Marker")
     assert credential.token == "Zq9Marker"
     assert credential.digest == hashlib.sha256(b"Zq9Marker").digest()
     assert repr(credential) == str(credential) == f"{credential}" == "Credential(...)"

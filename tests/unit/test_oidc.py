@@ -14,7 +14,7 @@ from support.tokens import ABSENT, AUDIENCE, ISSUER, NOW, b64, claims, jwks, raw
 from micromegas_auth import AuthContext, ProviderUnavailable, Reason, Unauthenticated
 from micromegas_auth.cache import CachingAuthenticator, Generation
 from micromegas_auth.errors import WouldBlock
-from micromegas_auth.identity import Credential
+from micromegas_auth.identity import credential_of
 from micromegas_auth.oidc import Issuer, OidcAuthenticator
 from micromegas_auth.policy import Admins
 
@@ -43,7 +43,7 @@ class House:
             issuer.keys.newer_than(None, time.monotonic() + 5)
 
     def ask(self, text: str, *, wait: bool = True) -> AuthContext | None:
-        decision = self.oidc.authenticate(Credential(text), wait=wait)
+        decision = self.oidc.authenticate(credential_of(text), wait=wait)
         return None if decision is None else decision.auth
 
     def close(self) -> None:
@@ -215,12 +215,12 @@ def test_a_withdrawn_key_is_refused_and_takes_cached_decisions_with_it() -> None
     cache = CachingAuthenticator(oidc, size=9, ttl=300, generation=generation, clock=lambda: NOW)
     issuer.keys.start()
     try:
-        assert cache.authenticate(Credential(token(KEY)))
+        assert cache.authenticate(credential_of(token(KEY)))
         memory.document = jwks(NEW_KEY)
-        assert cache.authenticate(Credential(token(NEW_KEY)))  # its unknown kid makes the new set be fetched
+        assert cache.authenticate(credential_of(token(NEW_KEY)))  # its unknown kid makes the new set be fetched
         assert withdrawn.wait(5)
         with refused(Unauthenticated, Reason.UNKNOWN_KEY):
-            cache.authenticate(Credential(token(KEY)))
+            cache.authenticate(credential_of(token(KEY)))
     finally:
         issuer.keys.close()
 

@@ -337,6 +337,21 @@ def test_a_wish_to_stop_is_not_caught(kind: type[BaseException]) -> None:
         front_door(Stopping()).authenticate({"authorization": "Bearer x"})
 
 
+def test_a_credential_is_logged_when_it_first_comes_in(
+    door: RequestAuthenticator, keys: Keys, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "micromegas_auth")
+    headers = {"authorization": f"Bearer {GOOD_KEY}"}
+    with refused(PermissionDenied, Reason.IMPERSONATION):  # who is turned away did not come in
+        door.authenticate({**headers, "x-user-id": "bob"})
+    caplog.clear()
+    for client in ("python", "grafana", "python"):
+        door.authenticate({**headers, "x-client-type": client})
+    keys.decision = Decision(keys.decision.auth)  # the cache let it go, and it was validated anew
+    door.authenticate(headers)
+    assert log_lines(caplog) == ["authenticated: subject=alice admin=false"] * 2
+
+
 def test_nowait_is_none_where_it_would_wait_and_that_is_not_logged(
     door: RequestAuthenticator, keys: Keys, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -5,7 +5,7 @@ from support.refusals import refused
 
 from micromegas_auth import AuthContext, AuthType, Reason, Unauthenticated
 from micromegas_auth.entries import RevokedConfig
-from micromegas_auth.identity import Credential, Decision
+from micromegas_auth.identity import Credential, Decision, credential_of
 from micromegas_auth.revocation import Revocations, RevokingAuthenticator
 from micromegas_auth.translation import revocations
 
@@ -85,7 +85,7 @@ class Knows:
 def test_the_authenticator_refuses_what_the_list_names() -> None:
     revoking = RevokingAuthenticator(Knows(KEY), listed(api_key="grafana"))
     with refused(Unauthenticated, Reason.REVOKED):
-        revoking.authenticate(Credential("key"))
+        revoking.authenticate(credential_of("key"))
     unlisted = Knows(KEY)
-    assert RevokingAuthenticator(unlisted, Revocations()).authenticate(Credential("key")) is unlisted.decision
-    assert RevokingAuthenticator(Knows(None), listed(jti="t1")).authenticate(Credential("key")) is None
+    assert RevokingAuthenticator(unlisted, Revocations()).authenticate(credential_of("key")) is unlisted.decision
+    assert RevokingAuthenticator(Knows(None), listed(jti="t1")).authenticate(credential_of("key")) is None

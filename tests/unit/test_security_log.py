@@ -43,18 +43,17 @@ def test_who_came_in(caplog: pytest.LogCaptureFixture) -> None:
     )
     line = "authenticated: subject=alice email=alice@example.com issuer=https://issuer.example admin=true"
     caplog.set_level(logging.INFO, "micromegas_auth")
-    log_authenticated(auth, first=True)
-    log_authenticated(auth, first=False)
+    log_authenticated(auth)
     assert lines(caplog) == [f"INFO {line}"]
-    caplog.set_level(logging.DEBUG, "micromegas_auth")
-    log_authenticated(auth, first=False)
-    assert lines(caplog)[1:] == [f"DEBUG {line}"]
+    caplog.set_level(logging.WARNING, "micromegas_auth")
+    log_authenticated(auth)
+    assert lines(caplog)[1:] == []
 
 
 def test_a_subject_cannot_forge_a_line_or_a_field(caplog: pytest.LogCaptureFixture) -> None:
     auth = AuthContext(subject='x admin=true\n"refused', auth_type=AuthType.OIDC, email="é\u200f@b.c %s")
     with caplog.at_level(logging.INFO, "micromegas_auth"):
-        log_authenticated(auth, first=True)
+        log_authenticated(auth)
     (line,) = lines(caplog)
     assert is_one_line(line)
     assert line == 'INFO authenticated: subject="x admin=true\\n\\"refused" email="é\\u200f@b.c %s" admin=false'
