@@ -138,6 +138,7 @@ def check_header(name: str, value: Any, logs: dict[Any, AuditLog], lines: list[s
     for form, log in logs.items():
         lines.clear()
         log.start(Caller(_SERVICE, resolved), f"SELECT '{kept}\n'").finish("error", error=kept)
+        log.flush()
         (line,) = lines
         if not line.isprintable() or len(line.splitlines()) != 1:
             raise Fault("an audit record of several lines", {name: value}, line)

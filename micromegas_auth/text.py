@@ -63,8 +63,11 @@ def fields(pairs: Iterable[tuple[str, object]], always_quoted: frozenset[str] = 
     for name, value in pairs:
         if value is None:
             continue
-        if isinstance(value, bool):
+        if value is True or value is False:
             parts.append(f"{name}={'true' if value else 'false'}")
+            continue
+        if type(value) is int or type(value) is float:
+            parts.append(f"{name}={value}")
             continue
         text = str(value)
         bare = name not in always_quoted and _BARE.fullmatch(text)

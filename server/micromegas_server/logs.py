@@ -6,7 +6,9 @@ import os
 import select
 import sys
 import threading
+import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal
 
 from micromegas_auth.text import quoted
@@ -40,11 +42,12 @@ class AuditWriter:
     def __init__(self, log_format: LogFormat) -> None:
         self._prefixed = log_format == "text"
 
-    def __call__(self, line: str) -> None:
-        """Write one line. Raises OSError."""
+    def __call__(self, lines: str) -> None:
+        """Write one or more lines, joined by newlines. Raises OSError."""
         if self._prefixed:
-            line = f"{_timestamp(datetime.now(UTC).timestamp())} INFO micromegas_auth.audit {line}"
-        write_line(line)
+            prefix = f"{_timestamp(time.time())} INFO micromegas_auth.audit "
+            lines = prefix + lines.replace("\n", "\n" + prefix)
+        write_line(lines)
 
 
 class _Formatter(logging.Formatter):
@@ -59,8 +62,9 @@ class _Formatter(logging.Formatter):
         if record.exc_info:
             message = f"{message}: {self.formatException(record.exc_info)}"
         if self._format == "json":
-            time = _timestamp(record.created)
-            return json.dumps({"time": time, "level": record.levelname, "target": record.name, "msg": message})
+            return json.dumps(
+                {"time": _timestamp(record.created), "level": record.levelname, "target": record.name, "msg": message}
+            )
         if not message.isprintable():
             message = quoted(message)[1:-1]
         return f"{_timestamp(record.created)} {record.levelname} {record.name} {message}"
@@ -83,4 +87,9 @@ def set_up_logging(log_format: LogFormat) -> None:
 
 
 def _timestamp(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    return f"{_whole(int(seconds))}.{int(seconds % 1 * 1000):03d}Z"
+
+
+@lru_cache(8)
+def _whole(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -193,7 +193,9 @@ def test_the_library(cage: Cage, issuer: DemoIssuer, monkeypatch: pytest.MonkeyP
     lines: list[str] = []
     for credential, headers in visitors.good():
         caller = door.authenticate(bearer(credential) | headers)
-        AuditLog(lines.append).start(caller, f"SELECT '{cage.hatch(RAN)}'").finish("ok")
+        audit = AuditLog(lines.append)
+        audit.start(caller, f"SELECT '{cage.hatch(RAN)}'").finish("ok")
+        audit.close()
         cage.check(repr(credential_of(credential)) + str(credential_of(credential)), "a Credential")
         cage.check(repr(Decision(caller.auth)), "a Decision")
     for credential, headers in visitors.bad():

@@ -1,6 +1,7 @@
 """Where the audit records of a test go, and what time it is there."""
 
 import threading
+from collections.abc import Callable
 
 from support.tokens import NOW
 
@@ -20,15 +21,22 @@ class Lines:
     """Takes what the audit log writes, and can be waited for."""
 
     def __init__(self) -> None:
-        self.written: list[str] = []
+        self.flush: Callable[[], None] = lambda: None  # of the log, which gathers what it writes
+        self._written: list[str] = []
         self._news = threading.Condition()
 
-    def __call__(self, line: str) -> None:
+    @property
+    def written(self) -> list[str]:
+        """All lines until now."""
+        self.flush()
+        return self._written
+
+    def __call__(self, lines: str) -> None:
         with self._news:
-            self.written.append(line)
+            self._written += lines.split("\n")
             self._news.notify_all()
 
     def wait_for(self, count: int) -> None:
         """Wait until `count` lines are written."""
         with self._news:
-            assert self._news.wait_for(lambda: len(self.written) >= count, PATIENCE), self.written
+            assert self._news.wait_for(lambda: len(self._written) >= count, PATIENCE), self._written

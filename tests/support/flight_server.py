@@ -4,7 +4,7 @@ import contextlib
 import json
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,21 +26,24 @@ PATIENCE = 20.0  # seconds until a test that waits for an event gives up
 
 
 class Records:
-    """Takes the audit's JSON lines, and can be waited for.
-
-    Attributes:
-        all: Those of queries that have ended. On a busy machine any query may also have one with status=running.
-    """
+    """Takes the audit's JSON lines, and can be waited for."""
 
     def __init__(self) -> None:
-        self.all: list[dict[str, Any]] = []
+        self.flush: Callable[[], None] = lambda: None  # of the log, which gathers what it writes
+        self._ended: list[dict[str, Any]] = []
         self._running: list[dict[str, Any]] = []
         self._news = threading.Condition()
 
-    def __call__(self, line: str) -> None:
+    @property
+    def all(self) -> list[dict[str, Any]]:
+        """Those of queries that have ended. On a busy machine any query may also have one with status=running."""
+        self.flush()
+        return self._ended
+
+    def __call__(self, lines: str) -> None:
         with self._news:
-            record = json.loads(line)
-            (self._running if record["status"] == "running" else self.all).append(record)
+            for record in map(json.loads, lines.split("\n")):
+                (self._running if record["status"] == "running" else self._ended).append(record)
             self._news.notify_all()
 
     def wait_for(self, status: str, count: int = 1) -> list[dict[str, Any]]:
@@ -56,7 +59,7 @@ class Records:
         return self.all[0]
 
     def _with(self, status: str) -> list[dict[str, Any]]:
-        return [record for record in (*self.all, *self._running) if record["status"] == status]
+        return [record for record in (*self._ended, *self._running) if record["status"] == status]
 
 
 class FlightServer:
@@ -72,6 +75,7 @@ class FlightServer:
         self.folder = folder
         self.records = Records()
         self._audit = AuditLog(self.records, format="json")
+        self.records.flush = self._audit.flush
         config = AuthConfig.model_validate({"api_keys": [{"name": "grafana", "key": API_KEY}]})
         self._authenticator = build_authenticator(config)
         self.executor = Executor(engine, self._audit, max_wait_seconds=max_wait_seconds)

@@ -31,6 +31,7 @@ def clock() -> Clock:
 def log(lines: Lines, clock: Clock) -> Iterator[AuditLog]:
     """Its injected clock stands still, so that no query is ever found to be running long unless a test says so."""
     log = AuditLog(lines, clock=clock, running_after=0.01)
+    lines.flush = log.flush
     yield log
     log.close()
 

@@ -28,6 +28,7 @@ def clock() -> Clock:
 def log(lines: Lines, clock: Clock) -> Iterator[AuditLog]:
     """Its watcher looks every few milliseconds of real time at an injected clock that stands still."""
     log = AuditLog(lines, clock=clock, running_after=0.01)
+    lines.flush = log.flush
     yield log
     log.close()
 
@@ -92,7 +93,7 @@ def test_nothing_is_reported_as_running_after_its_end(clock: Clock) -> None:
         record.finish("ok")
     log.close()
     of_second = [line for line in lines.written if second.query_id in line]
-    assert ["status=ok" in line for line in of_second] == [True]
+    assert ["status=ok" in line for line in of_second].index(True) == len(of_second) - 1
 
 
 def test_a_failing_write_does_not_end_the_watching(clock: Clock) -> None:

@@ -19,7 +19,9 @@ GRAFANA = Caller(
 
 def record(caller: Caller, mode: AttributionMode, key: str = KEY) -> str:
     lines: list[str] = []
-    AuditLog(lines.append, privacy=Privacy(mode, key)).start(caller, "SELECT 1").finish("ok")
+    log = AuditLog(lines.append, privacy=Privacy(mode, key))
+    log.start(caller, "SELECT 1").finish("ok")
+    log.close()
     return lines[0]
 
 
