@@ -205,6 +205,17 @@ def set_up() -> None:
         set_up_project()
 
 
+def add(module: str, *packages: str, without: str) -> None:
+    """Install what one command alone needs, unless its `module` is there; say so where that does not work."""
+    with alone():
+        if any(VENV.glob(f"lib/python*/site-packages/{module}")):
+            return
+        try:
+            step(f"packages: {packages[-1]}", *pip_install(VENV), "-c", ROOT / "constraints.txt", *packages)
+        except SetupError as error:
+            print(f"{error}\n\n{without}", flush=True)
+
+
 def become(*command: str, **environment: str) -> NoReturn:
     """Go on as a Python module of .venv: signals and the exit code are then its own."""
     os.chdir(ROOT)
@@ -219,6 +230,7 @@ def demo(arguments: list[str]) -> NoReturn:
 
 def bench(arguments: list[str]) -> NoReturn:
     set_up()
+    add("authlib", "authlib", "python-jose", without="The comparison with other libraries is not made.")
     become("benchmarks", *arguments)
 
 
@@ -229,19 +241,7 @@ def reliability(arguments: list[str]) -> NoReturn:
 
 def fuzz(arguments: list[str]) -> NoReturn:
     set_up()
-    with alone():
-        if not any(VENV.glob("lib/python*/site-packages/atheris")):
-            try:
-                step(
-                    "packages: atheris",
-                    *pip_install(VENV),
-                    "-c",
-                    ROOT / "constraints.txt",
-                    "--only-binary=:all:",
-                    "atheris",
-                )
-            except SetupError as error:
-                print(f"{error}\n\nThe coverage-guided part does not run; the others do.", flush=True)
+    add("atheris", "--only-binary=:all:", "atheris", without="The coverage-guided part does not run; the others do.")
     become("fuzz", *arguments)
 
 

@@ -5,7 +5,9 @@ import json
 import os
 import platform
 import warnings
+from collections.abc import Iterator
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 from benchmarks import flight, rows
@@ -16,6 +18,7 @@ from benchmarks.timing import MAX_SPREAD, Result
 def main() -> None:
     """Run all rows."""
     warnings.filterwarnings("ignore", message="EdDSA is deprecated")  # joserfc, which signs the tokens
+    warnings.filterwarnings("ignore", message="authlib.jose")  # deprecated in favour of joserfc, and still used
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
     arguments = parser.parse_args()
@@ -28,12 +31,21 @@ def main() -> None:
     print(f"{'memory of 100,000 cached tokens':50} {megabytes:6.1f} MB", flush=True)
     if hasattr(os, "sched_setaffinity"):  # one core, so that the subject and its base run on the same one
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    for result in rows.run():
+    for result in chain(rows.run(), _comparison()):
         print(_line(result), flush=True)
         results.append(result)
     if arguments.json is not None:
         report = {"machine": _machine(), "cached_100000_mb": round(megabytes, 1), "rows": [_row(r) for r in results]}
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def _comparison() -> Iterator[Result]:
+    try:
+        from benchmarks import comparison
+    except ModuleNotFoundError as error:
+        print(f"no comparison with other libraries: {error.name} is not installed (`python3 run.py bench` does it)")
+    else:
+        yield from comparison.run()
 
 
 def _line(result: Result) -> str:

@@ -30,7 +30,7 @@ def run() -> Iterator[Result]:
         for algorithm, verify in BARE.items():
             yield _cold(stack, algorithm, verify())
         issuer = stack.enter_context(_issuer("RS256"))
-        tokens = _tokens(issuer)
+        tokens = fresh_tokens(issuer)
         yield _cached("cached token", stack.enter_context(door(issuer)), tokens)
         for count in (10, 100_000):
             keys = [{"name": f"k{n}", "key_sha256": f"{n:064x}"} for n in range(count - 1)]
@@ -76,7 +76,8 @@ def headers(token: str) -> dict[str, list[str]]:
     return {"authorization": [f"Bearer {token}"], "x-client-type": ["python"]}
 
 
-def _tokens(issuer: DemoIssuer, count: int = TOKENS) -> list[str]:
+def fresh_tokens(issuer: DemoIssuer, count: int = TOKENS) -> list[str]:
+    """Tokens of as many users."""
     return [issuer.mint({**CLAIMS, "sub": f"user-{number}", "jti": str(number)}) for number in range(count)]
 
 
@@ -110,7 +111,7 @@ def _cold(stack: ExitStack, algorithm: str, verify: Callable[[], object]) -> Res
     issuer = stack.enter_context(_issuer(algorithm))
     # One entry of cache and hundreds of tokens in turn: each has been forgotten when it comes again.
     authenticator = stack.enter_context(door(issuer, token_cache_size=1))
-    requests = itertools.cycle([headers(token) for token in _tokens(issuer, 64)])
+    requests = itertools.cycle([headers(token) for token in fresh_tokens(issuer, 64)])
     return compare(f"cold {algorithm} / bare verify", lambda: authenticator.authenticate(next(requests)), verify)
 
 
@@ -183,8 +184,8 @@ def _many_issuers(stack: ExitStack) -> Result:
     issuers = [stack.enter_context(_issuer("ES256")) for _ in range(64)]
     many = stack.enter_context(door(*issuers, token_cache_size=1))
     one = stack.enter_context(door(issuers[0], token_cache_size=1))
-    of_many = itertools.cycle([headers(token) for issuer in issuers for token in _tokens(issuer, 2)])
-    of_one = itertools.cycle([headers(token) for token in _tokens(issuers[0], 128)])
+    of_many = itertools.cycle([headers(token) for issuer in issuers for token in fresh_tokens(issuer, 2)])
+    of_one = itertools.cycle([headers(token) for token in fresh_tokens(issuers[0], 128)])
     return compare(
         "cold ES256 of 64 issuers / of one",
         lambda: many.authenticate(next(of_many)),
@@ -199,7 +200,7 @@ def _many_tokens_seen(stack: ExitStack, issuer: DemoIssuer) -> Result:
     filler = cache._entries[next(iter(cache._entries))]
     for number in range(1_000_000):
         cache._remember(hashlib.sha256(b"%d" % number).digest(), filler)
-    tokens = [headers(token) for token in _tokens(issuer)]
+    tokens = [headers(token) for token in fresh_tokens(issuer)]
     for request in tokens * 2:
         old.authenticate(request)
         young.authenticate(request)
