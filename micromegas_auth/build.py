@@ -51,7 +51,11 @@ def build_authenticator(config: AuthConfig, *, clock: Callable[[], float] = time
     wiring = _Wiring(clock)
     closing = [wiring.close]
     door = RequestAuthenticator(
-        wiring.wire(config), max_token_bytes=_max_token_bytes(config), on_close=closing, clock=clock
+        wiring.wire(config),
+        max_token_bytes=_max_token_bytes(config),
+        on_close=closing,
+        key_ages=wiring.key_ages,
+        clock=clock,
     )
 
     def reload() -> None:
@@ -86,6 +90,10 @@ class _Wiring:
         """Stop fetching keys."""
         for keys in self._key_sets.values():
             keys.close()
+
+    def key_ages(self) -> dict[str, float | None]:
+        """See `RequestAuthenticator.key_ages`."""
+        return {keys.issuer: keys.age() for keys in self._key_sets.values()}
 
     def wire(self, config: AuthConfig) -> Authenticator:
         """The authenticators of `config`, in the order they are asked. Raises ConfigError; nothing has changed then."""

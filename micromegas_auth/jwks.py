@@ -35,6 +35,9 @@ class RemoteKeySet:
         on_withdrawal: Called when a key that was in the set is no longer there, after the new set is in force.
         stored: Keys from before, and when they were fetched, in seconds since the epoch.
         clock: The time in seconds, for the age of the keys.
+
+    Attributes:
+        issuer: The issuer.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class RemoteKeySet:
         stored: tuple[KeySet, float] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._issuer = issuer
+        self.issuer = issuer
         self._fetch = fetch
         self._refresh_interval = refresh_interval
         self._max_stale = max_stale
@@ -82,6 +85,11 @@ class RemoteKeySet:
         if snapshot is None or self._clock() - snapshot[1] > self._max_stale:
             return None
         return snapshot[0]
+
+    def age(self) -> float | None:
+        """For how many seconds the keys have not been fetched anew; None where they never were."""
+        snapshot = self._snapshot
+        return None if snapshot is None else self._clock() - snapshot[1]
 
     def newer_than(self, seen: KeySet | None, deadline: float | None) -> KeySet:
         """Keys newer than `seen`, fetched if need be.
@@ -183,7 +191,7 @@ class RemoteKeySet:
         return before is not None and not set(before.keys) <= set(keys.keys)
 
     def _log(self, level: int, event: str, *pairs: tuple[str, Any]) -> None:
-        _logger.log(level, "%s: %s", event, fields([("issuer", self._issuer), *pairs]))
+        _logger.log(level, "%s: %s", event, fields([("issuer", self.issuer), *pairs]))
 
     def after_fork(self) -> None:
         """In a forked child the thread is gone, and its lock may be held for ever: both are made anew."""

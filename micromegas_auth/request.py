@@ -24,6 +24,7 @@ class RequestAuthenticator:
         max_token_bytes: A longer credential is refused before anything looks into it.
         anonymous: Who every caller is, where authentication is switched off; else None.
         on_close: Called by `close`, each once.
+        key_ages: What `key_ages` answers.
         clock: The time, in seconds since the epoch.
     """
 
@@ -34,12 +35,14 @@ class RequestAuthenticator:
         max_token_bytes: int,
         anonymous: AuthContext | None = None,
         on_close: Iterable[Callable[[], None]] = (),
+        key_ages: Callable[[], dict[str, float | None]] = dict,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._authenticator = authenticator
         self._max_length = max_token_bytes + len("Bearer ")
         self._anonymous = Decision(anonymous) if anonymous is not None else None
         self._on_close = on_close
+        self._key_ages = key_ages
         self._refusals = RefusalLog(clock)
 
     def authenticate(self, headers: Headers, wait: bool = True) -> Caller:
@@ -86,6 +89,13 @@ class RequestAuthenticator:
         """Judge by other rules from now on; requests under way end by those they began with."""
         self._authenticator = authenticator
         self._max_length = max_token_bytes + len("Bearer ")
+
+    def key_ages(self) -> dict[str, float | None]:
+        """Of each issuer, for how many seconds its keys have not been fetched anew; None where they never were.
+
+        For a metric: one that grows beyond `jwks_refresh_interval_secs` is an issuer that does not answer.
+        """
+        return self._key_ages()
 
     def close(self) -> None:
         """Stop the background threads. Calls after it are judged with the keys known by then."""

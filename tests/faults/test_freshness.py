@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from support.front_door import Build, bearer
+from support.front_door import Build, Clock, bearer
 from support.issuer import JWKS, FaultyIssuer
 
 LONG = (("cache-control", "max-age=86400, immutable"), ("expires", "Fri, 31 Dec 9999 23:59:59 GMT"))
@@ -53,3 +53,14 @@ def test_an_absurd_date_costs_no_keys(issuer: FaultyIssuer, build: Build, expire
     issuer.headers = {"expires": expires}
     door = build(issuer)
     assert door.authenticate(bearer(issuer.mint())).auth.subject == "alice"
+
+
+def test_the_age_of_the_keys_is_known(issuer: FaultyIssuer, build: Build) -> None:
+    """For a metric: it grows while the issuer is down."""
+    clock = Clock()
+    door = build(issuer, clock=clock)
+    door.authenticate(bearer(issuer.mint()))
+    clock.ahead = 3600.0
+    age = door.key_ages()[issuer.url]
+    assert age is not None
+    assert 3600 <= age < 3700
