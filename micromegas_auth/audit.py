@@ -151,7 +151,7 @@ class AuditLog:
                 record.report_running()
 
     def _write_batch(self) -> None:
-        lines = []
+        lines: list[str] = []
         while self._waiting and len(lines) < MAX_BATCH:
             lines.append(self._formatter.line(self._waiting.popleft()))
         text = "\n".join(lines)

@@ -3,11 +3,12 @@
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from ssl import SSLContext
+from typing import Any
 from urllib.parse import urlsplit
 
 from micromegas_auth.fetch import FetchError, get_json, is_trustworthy_url
@@ -83,16 +84,36 @@ def stored_keys(source: KeySource) -> tuple[KeySet, float] | None:
     return (keys, stored[1]) if keys.keys else None
 
 
-def _discover(source: KeySource) -> str:
-    url = source.discovery_url or source.issuer.rstrip("/") + "/.well-known/openid-configuration"
-    document = get_json(url, timeout=source.timeout, tls=source.tls).content
+def fetch_metadata(
+    issuer: str, names: Collection[str], url: str | None = None, *, timeout: float, tls: SSLContext
+) -> dict[str, Any]:
+    """Fetch the discovery document of an issuer (OpenID Connect Discovery 1.0 section 4).
+
+    Args:
+        issuer: The issuer.
+        names: What it may call itself.
+        url: Where the document is, if not where the issuer's name says.
+        timeout: The total deadline, in seconds.
+        tls: Whom to trust.
+
+    Raises:
+        FetchError: It could not be had, or is another issuer's (section 4.3).
+    """
+    url = url or issuer.rstrip("/") + "/.well-known/openid-configuration"
+    document = get_json(url, timeout=timeout, tls=tls).content
     if not isinstance(document, dict):
         raise FetchError("the discovery document is not an object")
     named = document.get("issuer")
-    if not isinstance(named, str) or (named != source.issuer and named not in source.aliases):
+    if not isinstance(named, str) or named not in names:
         # Printed, so that a missing or extra slash in the configuration can be mended.
         shown = quoted(named[:256]) if isinstance(named, str) else "nothing"
         raise FetchError(f"the discovery document is another issuer's: it names {shown}")
+    return document
+
+
+def _discover(source: KeySource) -> str:
+    names = {source.issuer, *source.aliases}
+    document = fetch_metadata(source.issuer, names, source.discovery_url, timeout=source.timeout, tls=source.tls)
     jwks_uri = document.get("jwks_uri")
     if not isinstance(jwks_uri, str) or not is_trustworthy_url(jwks_uri):
         raise FetchError("the discovery document names no https jwks_uri")

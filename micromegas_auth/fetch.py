@@ -3,7 +3,7 @@
 import asyncio
 import ipaddress
 import re
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from ssl import SSLContext
 from typing import Any
@@ -14,6 +14,7 @@ import httpx
 from micromegas_auth import strict_json
 
 MAX_DOCUMENT_BYTES = 1 << 20
+_FORM_ERRORS = frozenset({httpx.codes.BAD_REQUEST, httpx.codes.UNAUTHORIZED})  # RFC 6749 section 5.2
 
 # Host and port and no user (RFC 3986 section 3.2); urlsplit would also take a bracketed address with a tail.
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]@:/]+)(:[0-9]{1,5})?", re.ASCII)
@@ -30,10 +31,12 @@ class Document:
     Attributes:
         content: The parsed JSON.
         headers: The response's headers, lower-case names.
+        status: 200, or one that `post_form` lets through.
     """
 
     content: Any
     headers: dict[str, str]
+    status: int = 200
 
 
 def tls_context(ca_file: str | None) -> SSLContext:
@@ -87,10 +90,35 @@ def get_json(url: str, *, timeout: float, tls: SSLContext) -> Document:
     Raises:
         FetchError: Anything else than a 200 with a JSON body within these bounds.
     """
+    return _bounded(url, timeout, tls)
+
+
+def post_form(
+    url: str, form: Mapping[str, str], *, headers: Mapping[str, str], timeout: float, tls: SSLContext
+) -> Document:
+    """POST a form and read the JSON of its answer, within the bounds of `get_json`.
+
+    Args:
+        url: https, or http to a loopback host.
+        form: The fields.
+        headers: Further headers.
+        timeout: The total deadline in seconds.
+        tls: Whom to trust.
+
+    Returns:
+        The answer, which may also be an error of RFC 6749 section 5.2, status 400 or 401.
+
+    Raises:
+        FetchError: Anything else.
+    """
+    return _bounded(url, timeout, tls, form, headers)
+
+
+def _bounded(url: str, timeout: float, tls: SSLContext, *form: Mapping[str, str]) -> Document:
     if not is_trustworthy_url(url):
         raise FetchError("not an https URL")
     try:
-        return _run(_get(url, timeout, tls))
+        return _run(_get(url, timeout, tls, *form))
     except TimeoutError:
         raise FetchError(f"no answer within {timeout:g} s") from None
     except httpx.HTTPError as error:
@@ -110,20 +138,27 @@ def _run(coroutine: Coroutine[Any, Any, Document]) -> Document:
         loop.close()
 
 
-async def _get(url: str, timeout: float, tls: SSLContext) -> Document:
+async def _get(
+    url: str,
+    timeout: float,
+    tls: SSLContext,
+    form: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Document:
     # asyncio for this alone: it can break off whatever hangs, where the timeouts of blocking sockets are per read.
     # The timeouts of httpx are for each phase and each read. Connecting and the TLS handshake have a third each, so
     # that httpcore breaks them off itself: from outside, in mid-handshake, it would leave the connection open.
     phases = httpx.Timeout(timeout, connect=timeout / 3)
     async with asyncio.timeout(timeout):
         loopback = is_loopback(urlsplit(url).hostname or "")
-        headers = {"accept": "application/json", "accept-encoding": "identity"}
+        every = {"accept": "application/json", "accept-encoding": "identity"}
         async with (
-            httpx.AsyncClient(verify=tls, timeout=phases, trust_env=not loopback, headers=headers) as client,
-            client.stream("GET", url) as response,
+            httpx.AsyncClient(verify=tls, timeout=phases, trust_env=not loopback, headers=every) as client,
+            client.stream("GET" if form is None else "POST", url, data=form, headers=headers) as response,
         ):
-            if response.status_code != httpx.codes.OK:
-                raise FetchError(f"status {response.status_code}")
+            status = response.status_code
+            if status != httpx.codes.OK and (form is None or status not in _FORM_ERRORS):
+                raise FetchError(f"status {status}")
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise FetchError("the answer is compressed although identity was asked for")
             body = bytearray()
@@ -131,4 +166,10 @@ async def _get(url: str, timeout: float, tls: SSLContext) -> Document:
                 body += chunk
                 if len(body) > MAX_DOCUMENT_BYTES:
                     raise FetchError(f"longer than {MAX_DOCUMENT_BYTES} bytes")
-            return Document(strict_json.loads(bytes(body)), dict(response.headers))
+            try:
+                content = strict_json.loads(bytes(body))
+            except ValueError:
+                if status == httpx.codes.OK:
+                    raise
+                raise FetchError(f"status {status}") from None
+            return Document(content, dict(response.headers), status)

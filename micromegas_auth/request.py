@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from micromegas_auth.attribution import Caller, Headers, HeaderValue, resolve_attribution, single_value
 from micromegas_auth.errors import AuthError, ProviderUnavailable, Reason, Unauthenticated, WouldBlock
 from micromegas_auth.identity import AuthContext, Authenticator, Credential, Decision
-from micromegas_auth.security_log import RefusalLog, log_authenticated
+from micromegas_auth.security_log import RefusalLog, log_authenticated, place_of
 from micromegas_auth.text import is_token68
 
 # OpenSSL looks a new hash up by its name each time, which on a call's fresh thread costs more than the hashing.
@@ -106,7 +106,7 @@ class RequestAuthenticator:
     def _refusal(self, error: Exception) -> AuthError:
         if not isinstance(error, AuthError):
             # The type and place alone: an exception's text may quote the token it failed on.
-            error = ProviderUnavailable(Reason.INTERNAL_ERROR, f"{type(error).__name__} in {_place(error)}")
+            error = ProviderUnavailable(Reason.INTERNAL_ERROR, place_of(error))
         self._refusals.add(error)
         return error
 
@@ -161,13 +161,3 @@ def _refuse_unknown(token: str) -> NoReturn:
     if not is_token68(token):
         raise Unauthenticated(Reason.MALFORMED_AUTHORIZATION, _MALFORMED)
     raise Unauthenticated(Reason.UNKNOWN_CREDENTIAL, "neither a known API key nor a JWT")
-
-
-def _place(error: Exception) -> str:
-    """Module and line the exception came from: enough to find the fault, and nothing of the request."""
-    traceback = error.__traceback__
-    if traceback is None:
-        return "unknown place"
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return f"{traceback.tb_frame.f_globals.get('__name__', '?')}:{traceback.tb_lineno}"

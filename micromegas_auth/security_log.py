@@ -76,3 +76,13 @@ class _Window:
         self.began = began
         self.logged = 0
         self.left_out = 0
+
+
+def place_of(error: BaseException) -> str:
+    """Type of an exception, and module and line it came from: enough to find the fault, and nothing of the request."""
+    traceback = error.__traceback__
+    if traceback is None:
+        return f"{type(error).__name__} in unknown place"
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return f"{type(error).__name__} in {traceback.tb_frame.f_globals.get('__name__', '?')}:{traceback.tb_lineno}"

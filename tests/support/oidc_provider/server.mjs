@@ -3,6 +3,7 @@
 // Prints one JSON line when it is ready, {"issuer", "clientSecret"}, and ends when its standard input closes, so that it
 // never outlives the test run. For each algorithm it knows two clients that sign with it:
 //   svc-<alg>  a service account: client credentials, its JWT access token is for the audience "micromegas-api"
+//   "svc: <alg> 100%+"  another, whose id and secret ("<clientSecret>: 100%+&=") mean something in a form and in Basic
 //   app-<alg>  a native application: authorization code with PKCE on a loopback redirect
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -16,16 +17,18 @@ const ACCOUNTS = {
 };
 const clientSecret = randomBytes(24).toString('hex');
 
+const serviceAccount = (alg, id, secret) => ({
+  client_id: id,
+  client_secret: secret,
+  token_endpoint_auth_method: 'client_secret_post', // client_secret_basic is let in as well
+  grant_types: ['client_credentials'],
+  response_types: [],
+  redirect_uris: [],
+  id_token_signed_response_alg: alg,
+});
 const clientsOf = (alg) => [
-  {
-    client_id: `svc-${alg.toLowerCase()}`,
-    client_secret: clientSecret,
-    token_endpoint_auth_method: 'client_secret_post', // client_secret_basic is let in as well
-    grant_types: ['client_credentials'],
-    response_types: [],
-    redirect_uris: [],
-    id_token_signed_response_alg: alg,
-  },
+  serviceAccount(alg, `svc-${alg.toLowerCase()}`, clientSecret),
+  serviceAccount(alg, `svc: ${alg.toLowerCase()} 100%+`, `${clientSecret}: 100%+&=`),
   {
     client_id: `app-${alg.toLowerCase()}`,
     application_type: 'native', // any port of the loopback redirect will do
