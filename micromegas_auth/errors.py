@@ -74,8 +74,14 @@ class PermissionDenied(AuthError):
 
 
 class ProviderUnavailable(AuthError):
-    """The credential cannot be judged now (HTTP 503; gRPC UNAVAILABLE). The caller should try again later."""
+    """The credential cannot be judged now (HTTP 503; gRPC UNAVAILABLE). The caller should try again later.
 
+    Attributes:
+        retry_after: When to try again, in seconds. Short whatever the cause: the OTLP exporters drop a batch at once
+            that would have to wait beyond their time limit, which is 10 s for all of their attempts together.
+    """
+
+    retry_after: ClassVar[float] = 2.0
     public_message = "authentication is temporarily unavailable: try again later"
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from reliability import catalogue, faults, identity, report, rotation, swaps
 from reliability.door import DOORS
+from reliability.rotation import MakeDoor
 from reliability.world import world
 
-Part = Callable[[float], tuple[str, list[str]]]  # minutes -> a text for the document, and what is not as promised
+Doors = dict[str, MakeDoor]
+Part = Callable[[float, Doors], tuple[str, list[str]]]  # minutes, through which -> a text, and what is not as promised
 
 
 def main() -> None:
@@ -26,18 +28,24 @@ def main() -> None:
         help="how long identity runs (default 10); rotation takes half as long and then swaps the key N times; "
         "the faults take some ten minutes, whatever N is",
     )
+    by_option = {name.lower(): name for name in DOORS}
+    parser.add_argument("--door", choices=by_option, help="go through this one alone; through each unless given")
     parser.add_argument("--write", action="store_true", help="put the figures into docs/reliability.md")
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - PARTS.keys():
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    doors = {name: DOORS[name] for name in ([by_option[arguments.door]] if arguments.door else DOORS)}
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):  # the issuers are on this machine
         os.environ.pop(name, None)
         os.environ.pop(name.lower(), None)
     complaints = []
     for name in arguments.parts or PARTS:
-        text, wrong = PARTS[name](arguments.minutes)
+        text, wrong = PARTS[name](arguments.minutes, doors)
         complaints += wrong
-        text += "\n" + report.provenance(f"python -m reliability {name} --minutes {arguments.minutes:g} --write")
+        through = f" --door {arguments.door}" if arguments.door else ""
+        text += "\n" + report.provenance(
+            f"python -m reliability {name} --minutes {arguments.minutes:g}{through} --write"
+        )
         print(f"== {name}\n{text}\n", flush=True)
         if arguments.write:
             report.write(name, text)
@@ -45,10 +53,10 @@ def main() -> None:
     sys.exit(1 if complaints else 0)
 
 
-def _faults(_: float) -> tuple[str, list[str]]:
+def _faults(_: float, doors: Doors) -> tuple[str, list[str]]:
     texts, complaints = [], []
     with tempfile.TemporaryDirectory() as folder, world(Path(folder)) as around:
-        for door, make_door in DOORS.items():
+        for door, make_door in doors.items():
             results = []
             for fault in catalogue.FAULTS:
                 print(f"{door}: {fault.name}", file=sys.stderr, flush=True)
@@ -58,9 +66,9 @@ def _faults(_: float) -> tuple[str, list[str]]:
     return "\n".join(texts), complaints
 
 
-def _rotation(minutes: float) -> tuple[str, list[str]]:
+def _rotation(minutes: float, doors: Doors) -> tuple[str, list[str]]:
     texts, complaints = [], []
-    for door, make_door in DOORS.items():
+    for door, make_door in doors.items():
         rotated = rotation.rotate(minutes * 30, make_door, rotation.Times())
         swapped = swaps.swap(max(round(minutes), 1), make_door, refresh=5.0, cooldown=10.5)
         texts.append(report.rotation(door, rotated, swapped))
@@ -68,7 +76,7 @@ def _rotation(minutes: float) -> tuple[str, list[str]]:
     return "\n".join(texts), complaints
 
 
-def _identity(minutes: float) -> tuple[str, list[str]]:
+def _identity(minutes: float, _: Doors) -> tuple[str, list[str]]:
     result = identity.run(minutes * 60)
     return report.identity(result), result.complaints
 

@@ -21,21 +21,32 @@ class EventLoopDoor:
 
     def __init__(self, authenticator: RequestAuthenticator) -> None:
         self._authenticator = authenticator
-        # Threads of its own: an issuer that hangs must not take those of the application.
-        self._threads = ThreadPoolExecutor(MAX_WAITING, "micromegas-wait")
+        self.authenticate_nowait = authenticator.authenticate_nowait
         self._places = threading.Semaphore(MAX_WAITING)
         self._refusals = RefusalLog()
 
     async def authenticate(self, headers: Headers) -> Caller:
-        """As `RequestAuthenticator.authenticate`. What must wait does so in a thread, and is refused if too many do."""
-        caller = self._authenticator.authenticate_nowait(headers)
-        if caller is not None:
-            return caller
+        """As `RequestAuthenticator.authenticate`."""
+        return self.authenticate_nowait(headers) or await self.wait(headers)
+
+    async def wait(self, headers: Headers) -> Caller:
+        """The same in a thread, where `authenticate_nowait` said None. Raises ProviderUnavailable if too many do."""
         if not self._places.acquire(blocking=False):
-            error = ProviderUnavailable(Reason.KEYS_UNAVAILABLE, "too many requests wait for keys already")
-            self._refusals.add(error)
-            raise error
-        waiting = self._threads.submit(self._authenticator.authenticate, headers)
-        # When the thread is free, not when the client has gone: else those who come and go would fill the queue.
+            raise self._refused(Reason.KEYS_UNAVAILABLE, f"{MAX_WAITING} requests wait for keys already")
+        # A thread of its own: an issuer that hangs must not take those of the application. It ends with the call, so
+        # that there is nothing to close.
+        thread = ThreadPoolExecutor(1, "micromegas-auth")
+        try:
+            waiting = thread.submit(self._authenticator.authenticate, headers)
+        except RuntimeError:
+            self._places.release()
+            raise self._refused(Reason.INTERNAL_ERROR, "no thread can be started") from None
+        thread.shutdown(wait=False)
+        # When the thread ends, not when the client goes: else those who come and go would have any number of threads.
         waiting.add_done_callback(lambda _: self._places.release())
         return await asyncio.wrap_future(waiting)
+
+    def _refused(self, reason: Reason, detail: str) -> ProviderUnavailable:
+        error = ProviderUnavailable(reason, detail)
+        self._refusals.add(error)
+        return error

@@ -133,7 +133,7 @@ def test_waiting_blocks_nobody_else_and_has_bounds(
             assert slow.arrived.acquire(timeout=PATIENCE)
         # Both places are taken: a third that would have to wait is told so at once, and others go on.
         assert ended(channel, SLOW) == UNAVAILABLE
-        assert 'reason=keys_unavailable error=ProviderUnavailable detail="too many' in caplog.text
+        assert 'reason=keys_unavailable error=ProviderUnavailable detail="2 requests wait' in caplog.text
         assert call(channel, "unary_unary", b"who", metadata=[BEARER]) == [b"known known"]
         assert not any(one.done() for one in waiting)
         slow.may_go.set()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 from support.processes import ChildProcess, ServerProcess, clean_environment
 
@@ -112,3 +113,28 @@ def test_examples(tmp_path: Path) -> None:
         server.wait_for(r'execute_query sql="who am I\?" user=grace .*service_account=ci .*status=ok rows=1')
         with ChildProcess(sys.executable, client, location, "a-key-that-nobody-has") as asking:
             asking.wait_for(r"FlightUnauthenticatedError: unauthenticated: send one valid API key")
+
+
+def test_http_applications(tmp_path: Path) -> None:
+    """Each application of docs/http.md, started as it says, knows who calls and for whom; so does the example."""
+    key = "a-key-of-at-least-16-bytes"
+    variables = {"MICROMEGAS_API_KEYS": json.dumps([{"name": "ci", "key": key}])}
+    headers = {"authorization": f"Bearer {key}", "x-user-id": "grace"}
+    preflight = {"origin": "https://grafana.example", "access-control-request-method": "GET"}
+    starlette, fastapi, bare, cors = blocks((ROOT / "docs" / "http.md").read_text(), "python")
+    commands: dict[str, list[str | Path]] = {"example": [ROOT / "examples" / "asgi_server.py"]}
+    for name, text in {"starlette": starlette, "fastapi": fastapi, "bare": bare, "cors": starlette + cors}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "app.py").write_text(text)
+        commands[name] = ["-m", "uvicorn", "app:app", "--port", "0", "--app-dir", tmp_path / name]
+    for name, command in commands.items():
+        with ChildProcess(sys.executable, *command, env=variables) as server:
+            url = server.wait_for(r"running on (http://127.0.0.1:\d+)")[1]
+            assert httpx.get(f"{url}/health").status_code == 200
+            assert httpx.get(f"{url}/whoami", headers=headers).json()["user"] == "grace"
+            refused = httpx.get(f"{url}/whoami", headers={"origin": preflight["origin"]})
+            assert refused.status_code == 401
+            assert ("access-control-allow-origin" in refused.headers) == (name == "cors")
+            assert httpx.options(f"{url}/whoami", headers=preflight).status_code == (200 if name == "cors" else 401)
+            if name == "starlette":
+                assert httpx.get(f"{url}/admin", headers=headers).status_code == 403
