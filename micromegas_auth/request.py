@@ -117,6 +117,8 @@ class RequestAuthenticator:
         value: Any = values[0] if type(values) is list and len(values) == 1 else _single(values)
         if len(value) > self._max_length:
             raise Unauthenticated(Reason.CREDENTIAL_TOO_LARGE, f"over {self._max_length - len('Bearer ')} bytes")
+        if type(value) is bytes:
+            value = value.decode("latin-1")  # what is not ASCII is refused below
         # The spelling that everybody uses costs less to read.
         token: str = value[7:] if value[:7] == "Bearer " else _behind_scheme(value)
         # Whether all of it is token68 is left to whoever looks into it: an API key is known by its digest alone, and a
@@ -148,9 +150,7 @@ def _single(values: HeaderValue | None) -> str | bytes:
     return value
 
 
-def _behind_scheme(value: str | bytes) -> str:
-    if isinstance(value, bytes):
-        value = value.decode("latin-1")  # what is not ASCII is refused later
+def _behind_scheme(value: str) -> str:
     scheme, _, token = value.partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthenticated(Reason.MALFORMED_AUTHORIZATION, _MALFORMED)
