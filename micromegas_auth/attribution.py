@@ -21,7 +21,7 @@ _ID = frozenset({"user_id"})
 _ID_AND_EMAIL = frozenset({"user_id", "user_email"})
 
 
-class UserAttribution(msgspec.Struct, frozen=True, kw_only=True):
+class UserAttribution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """For whom a request is made, and with what.
 
     Attributes:
@@ -44,7 +44,7 @@ class UserAttribution(msgspec.Struct, frozen=True, kw_only=True):
     verified: frozenset[str] = frozenset()
 
 
-class Caller(msgspec.Struct, frozen=True):
+class Caller(msgspec.Struct, frozen=True, gc=False):
     """What the front door hands to a server: who authenticated, and on whose behalf.
 
     Attributes:

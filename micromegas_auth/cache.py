@@ -5,6 +5,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+import msgspec
+
 from micromegas_auth.forking import restart_in_forked_child
 from micromegas_auth.identity import Authenticator, Credential, Decision
 
@@ -24,6 +26,12 @@ class Generation:
     def advance(self) -> None:
         """From now on, every decision made before is made anew."""
         self.current = object()
+
+
+class _Entry(msgspec.Struct, frozen=True, gc=False):
+    decision: Decision
+    valid_until: float
+    generation: object
 
 
 class CachingAuthenticator:
@@ -57,7 +65,7 @@ class CachingAuthenticator:
         self._clock = clock
         self._size = size
         # An OrderedDict gives up its oldest entry at once; a dict would look for it among the ghosts of deleted ones.
-        self._entries: OrderedDict[bytes, tuple[Decision, float, object]] = OrderedDict()
+        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
         self.after_fork()
         restart_in_forked_child(self)
 
@@ -68,10 +76,8 @@ class CachingAuthenticator:
     def authenticate(self, credential: Credential, wait: bool = True) -> Decision | None:
         """See `Authenticator.authenticate`."""
         entry = self._entries.get(credential.digest)
-        if entry is not None:
-            decision, valid_until, generation = entry
-            if generation is self._generation.current and self._clock() < valid_until:
-                return decision
+        if entry is not None and entry.generation is self._generation.current and self._clock() < entry.valid_until:
+            return entry.decision
         # Read before the inner decision: if it advances meanwhile, the new entry is void from the start.
         generation = self._generation.current
         decided = self._inner.authenticate(credential, wait)
@@ -79,10 +85,10 @@ class CachingAuthenticator:
             valid_until = self._clock() + self._ttl
             if decided.auth.expires_at is not None:
                 valid_until = min(valid_until, decided.auth.expires_at)
-            self._remember(credential.digest, (decided, valid_until, generation))
+            self._remember(credential.digest, _Entry(decided, valid_until, generation))
         return decided
 
-    def _remember(self, digest: bytes, entry: tuple[Decision, float, object]) -> None:
+    def _remember(self, digest: bytes, entry: _Entry) -> None:
         with self._lock:
             if digest in self._entries:  # so that a renewed entry is the youngest
                 del self._entries[digest]

@@ -15,7 +15,7 @@ class AuthType(StrEnum):
     ANONYMOUS = "anonymous"  # authentication is switched off
 
 
-class AuthContext(msgspec.Struct, frozen=True, kw_only=True):
+class AuthContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Who authenticated. Identity is the pair (issuer, subject): the same subject at another issuer is another person.
 
     Attributes:
@@ -69,7 +69,7 @@ def credential_of(token: str) -> Credential:
     return Credential(token, sha256(token.encode()).digest())
 
 
-class Decision:
+class Decision(msgspec.Struct, gc=False):
     """That a credential is good, and whose it is. It may be kept and given again for the same credential.
 
     Attributes:
@@ -78,11 +78,20 @@ class Decision:
             attribute for both, so that threads always see a pair that belongs together.
     """
 
-    __slots__ = ("auth", "last")
+    auth: AuthContext
+    last: "Remembered | None" = None
 
-    def __init__(self, auth: AuthContext) -> None:
-        self.auth = auth
-        self.last: tuple[object, Any] | None = None
+
+class Remembered(msgspec.Struct, frozen=True, gc=False):
+    """What the front door made of a decision.
+
+    Attributes:
+        named: The attribution headers that came with the credential.
+        caller: The Caller they made.
+    """
+
+    named: tuple[object, ...]
+    caller: Any
 
 
 class Authenticator(Protocol):

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from micromegas_auth.attribution import Caller, Headers, HeaderValue, resolve_attribution, single_value
 from micromegas_auth.errors import AuthError, ProviderUnavailable, Reason, Unauthenticated, WouldBlock
-from micromegas_auth.identity import AuthContext, Authenticator, Credential, Decision
+from micromegas_auth.identity import AuthContext, Authenticator, Credential, Decision, Remembered
 from micromegas_auth.security_log import RefusalLog, log_authenticated, place_of
 from micromegas_auth.text import is_token68
 
@@ -69,8 +69,8 @@ class RequestAuthenticator:
             get = headers.get
             named = (get("x-user-id"), get("x-user-email"), get("x-user-name"), get("x-org-id"), get("x-client-type"))
             last = decision.last
-            if last is not None and last[0] == named:
-                known: Caller = last[1]
+            if last is not None and last.named == named:
+                known: Caller = last.caller
                 return known
             return self._attributed(decision, headers, named)
         except WouldBlock:
@@ -137,7 +137,7 @@ class RequestAuthenticator:
         if decision.last is None:
             log_authenticated(decision.auth)
         # Copied, so that a list which its owner changes later is seen to have changed.
-        decision.last = (tuple([value and value[:] for value in named]), caller)
+        decision.last = Remembered(tuple([value and value[:] for value in named]), caller)
         return caller
 
 
