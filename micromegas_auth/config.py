@@ -72,28 +72,27 @@ class AuthConfig(Model):
         """Read the variables that docs/configuration.md lists; an empty one means unset.
 
         Args:
-            prefix: What their names begin with.
+            prefix: What their names begin with. Where such a variable is not set, that of MICROMEGAS is read instead,
+                each for itself.
 
         Raises:
-            ConfigError: One is malformed, or there are neither issuers nor keys. Names variable and field, no value.
+            ConfigError: One is malformed, or there are neither issuers nor keys. Names the variable that was read and
+                the field, no value.
         """
         values: dict[str, Any] = {}
         files: list[Look] = []
-        for field, name in (
-            ("oidc", "OIDC_CONFIG"),
-            ("api_keys", "API_KEYS"),
-            ("admins", "ADMINS"),
-            ("revoked", "REVOKED"),
-        ):
-            text, file = environment.read_text(f"{prefix}_{name}")
+        for field, name in _JSON.items():
+            variable = environment.variable_of(prefix, name)
+            text, file = environment.read_text(variable)
             if file is not None:
                 files.append(file)
             if text is not None:
-                values[field] = environment.parse(cls, field, f"{prefix}_{name}", text)
+                values[field] = environment.parse(cls, field, variable, text)
         for field, name in _PLAIN.items():
-            text, _ = environment.read_text(f"{prefix}_{name}")
+            variable = environment.variable_of(prefix, name)
+            text, _ = environment.read_text(variable)
             if text is not None:
-                values[field] = environment.parse(cls, field, f"{prefix}_{name}", json.dumps(text))
+                values[field] = environment.parse(cls, field, variable, json.dumps(text))
         config = cls(**values)
         if config.oidc is None and not config.api_keys:
             raise ConfigError(
@@ -101,7 +100,8 @@ class AuthConfig(Model):
                 "(README.md shows both), or switch authentication off explicitly"
             )
         if config.attribution == "pseudonymous" and config.pseudonym_key is None:
-            raise ConfigError(f"{prefix}_PSEUDONYM_KEY: is needed with {prefix}_ATTRIBUTION=pseudonymous")
+            attribution = environment.variable_of(prefix, "ATTRIBUTION")
+            raise ConfigError(f"{prefix}_PSEUDONYM_KEY: is needed with {attribution}=pseudonymous")
         config._prefix = prefix
         config._files = tuple(files)
         return config

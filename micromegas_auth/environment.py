@@ -11,6 +11,15 @@ from micromegas_auth import strict_json
 from micromegas_auth.errors import ConfigError
 from micromegas_auth.watch import Look
 
+FALLBACK_PREFIX = "MICROMEGAS"
+
+
+def variable_of(prefix: str, name: str) -> str:
+    """Which variable holds `name`: that with `prefix` where it or its `_FILE` is set, else that with MICROMEGAS."""
+    own = f"{prefix}_{name}"
+    is_set = any(os.environ.get(form, "").strip() for form in (own, f"{own}_FILE"))
+    return own if is_set else f"{FALLBACK_PREFIX}_{name}"
+
 
 def read_text(variable: str) -> tuple[str | None, Look | None]:
     """The text of `variable`, or of the file that `<variable>_FILE` names; and that file. None where neither is set.

@@ -7,6 +7,7 @@ import select
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Literal
@@ -37,13 +38,17 @@ class AuditWriter:
 
     Args:
         log_format: `text` puts time, level and target before each line, as in the rest of the log.
+        also: Is given the lines too, where there is somebody else who wants them.
     """
 
-    def __init__(self, log_format: LogFormat) -> None:
+    def __init__(self, log_format: LogFormat, also: Callable[[str], None] | None = None) -> None:
         self._prefixed = log_format == "text"
+        self._also = also
 
     def __call__(self, lines: str) -> None:
         """Write one or more lines, joined by newlines. Raises OSError."""
+        if self._also is not None:
+            self._also(lines)
         if self._prefixed:
             prefix = f"{_timestamp(time.time())} INFO micromegas_auth.audit "
             lines = prefix + lines.replace("\n", "\n" + prefix)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -221,3 +222,60 @@ def test_admins_in_all_forms(env: Env) -> None:
 def test_a_configuration_made_by_hand_is_checked_too() -> None:
     with pytest.raises(ValueError, match="the same"):
         AuthConfig(api_keys=[*api_key(), *api_key(name="other")])  # type: ignore[list-item]
+
+
+INGESTION = "MICROMEGAS_INGESTION"
+
+
+def test_each_variable_falls_back_for_itself(env: Env, monkeypatch: pytest.MonkeyPatch) -> None:
+    env.read(OIDC_CONFIG=issuer(), API_KEYS=api_key(), ADMINS=["alice"])
+    assert AuthConfig.from_env(INGESTION).model_dump() == AuthConfig.from_env().model_dump()
+    monkeypatch.setenv(f"{INGESTION}_API_KEYS", json.dumps(api_key(name="agent", key=SECRET + "2")))
+    config = AuthConfig.from_env(INGESTION)
+    assert [key.name for key in config.api_keys] == ["agent"]
+    assert config.oidc is not None
+    assert config.admins == ["alice"]
+    assert [key.name for key in AuthConfig.from_env().api_keys] == ["ingest"]
+
+
+def test_an_empty_variable_falls_back_and_an_empty_list_does_not(env: Env, monkeypatch: pytest.MonkeyPatch) -> None:
+    env.read(OIDC_CONFIG=issuer(), API_KEYS=api_key())
+    monkeypatch.setenv(f"{INGESTION}_API_KEYS", " ")
+    assert len(AuthConfig.from_env(INGESTION).api_keys) == 1
+    monkeypatch.setenv(f"{INGESTION}_API_KEYS", "[]")
+    assert AuthConfig.from_env(INGESTION).api_keys == []
+
+
+def test_a_file_under_the_own_prefix_hides_the_variable(
+    env: Env, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The other way round too; and what is watched is what was read."""
+    env.read(OIDC_CONFIG=issuer(), API_KEYS=api_key())
+    own, shared = tmp_path / "own", tmp_path / "shared"
+    own.write_text(json.dumps(api_key(name="own", key=SECRET + "2")))
+    shared.write_text(json.dumps(issuer(audience="shared")))
+    monkeypatch.setenv(f"{INGESTION}_API_KEYS_FILE", str(own))
+    monkeypatch.delenv("MICROMEGAS_OIDC_CONFIG")
+    monkeypatch.setenv("MICROMEGAS_OIDC_CONFIG_FILE", str(shared))
+    config = AuthConfig.from_env(INGESTION)
+    assert [key.name for key in config.api_keys] == ["own"]
+    assert [file.path for file in config.files] == [shared, own]
+    own.write_text(json.dumps(api_key(name="changed")))
+    assert [key.name for key in config.reread().api_keys] == ["changed"]
+    own.write_text("")
+    assert config.reread().api_keys == []  # not those of the hidden variable
+
+
+@pytest.mark.parametrize("name", ["API_KEYS", "ADMINS", "OIDC_CONFIG", "ATTRIBUTION", "PSEUDONYM_KEY"])
+def test_an_error_names_the_variable_that_was_read(env: Env, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    env.read(OIDC_CONFIG=issuer())
+    for prefix in ("MICROMEGAS", INGESTION):
+        monkeypatch.setenv(f"{prefix}_{name}", "{")
+        with pytest.raises(ConfigError, match=f"^{prefix}_{name}: "):
+            AuthConfig.from_env(INGESTION)
+
+
+def test_nothing_configured_names_the_own_variables(env: Env) -> None:
+    env.error()
+    with pytest.raises(ConfigError, match=f"set {INGESTION}_OIDC_CONFIG or {INGESTION}_API_KEYS"):
+        AuthConfig.from_env(INGESTION)

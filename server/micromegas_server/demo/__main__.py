@@ -1,7 +1,8 @@
-"""`python -m micromegas_server.demo`: an issuer and a server on loopback, a walk through both, then lines to paste."""
+"""`python -m micromegas_server.demo`: an issuer and both servers on loopback, a walk, then lines to paste."""
 
 import argparse
 import json
+import secrets
 import signal
 import sys
 import tempfile
@@ -10,7 +11,6 @@ from pathlib import Path
 
 from micromegas_server.demo.child import ServerProcess
 from micromegas_server.demo.issuer import DemoIssuer
-from micromegas_server.demo.telemetry import DemoTelemetry
 from micromegas_server.demo.walk import ADMIN, API_KEY, AUDIENCE, Client, Step, steps
 
 DAY = 86400
@@ -24,24 +24,25 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the server is ended on the way out
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="micromegas-demo-")))
-        telemetry = DemoTelemetry(folder / "lake")
+        lake = folder / "lake"
+        lake.mkdir()
         issuer, unreachable = DemoIssuer(), DemoIssuer()
         stack.callback(issuer.stop)
         unreachable.stop()
         environment = configuration(issuer, unreachable)
-        say(telemetry, "The server is configured by these variables:")
+        arguments = ["--listen", "127.0.0.1:0", "--lake", str(lake)]
+        ingestion = stack.enter_context(ServerProcess("telemetry-ingestion-srv", *arguments, env=environment))
+        url = ingestion.wait_for(r"listening on (http://\S+)")[1]
+        environment |= telemetry(issuer, url)
+        print("The servers are configured by these variables:")
         for name, value in environment.items():
             print(f"    export {name}='{value}'")
-        arguments = ["--listen", "127.0.0.1:0", "--lake", str(folder / "lake")]
         server = stack.enter_context(ServerProcess("flight-sql-srv", *arguments, env=environment))
         location = server.wait_for(r"listening on (grpc://\S+)")[1]
-        say(telemetry, f"flight-sql-srv listens on {location}, the issuer on {issuer.url}\n")
-        telemetry.flush()
+        print(f"flight-sql-srv listens on {location}, telemetry-ingestion-srv on {url}, the issuer on {issuer.url}\n")
 
-        done = [
-            take(step, number, server, telemetry)
-            for number, step in enumerate(steps(Client(location), issuer, unreachable), 1)
-        ]
+        walk = enumerate(steps(Client(location), issuer, unreachable), 1)
+        done = [take(step, number, server) for number, step in walk]
         print(f"{sum(done)} of {len(done)} steps came out as they should.\n")
         if not once:
             print(lines_to_paste(location, issuer, folder))
@@ -53,7 +54,7 @@ def main() -> int:
 
 
 def configuration(*issuers: DemoIssuer) -> dict[str, str]:
-    """The server's environment."""
+    """Who may come in, to both servers."""
     oidc = {"issuers": [{"issuer": issuer.url, "audience": AUDIENCE} for issuer in issuers]}
     return {
         "MICROMEGAS_OIDC_CONFIG": json.dumps(oidc),
@@ -62,15 +63,21 @@ def configuration(*issuers: DemoIssuer) -> dict[str, str]:
     }
 
 
-def say(telemetry: DemoTelemetry, message: str) -> None:
-    """Print, and log it into the demo's own lake."""
-    print(message, flush=True)
-    telemetry.log("demo", message.strip())
+def telemetry(issuer: DemoIssuer, url: str) -> dict[str, str]:
+    """What makes a server send its own log to the ingestion server, with a token that the issuer gives it."""
+    secret = issuer.clients["flight-sql-srv"] = secrets.token_urlsafe()
+    return {
+        "MICROMEGAS_TELEMETRY_URL": url,
+        "MICROMEGAS_OIDC_ISSUER": issuer.url,
+        "MICROMEGAS_OIDC_CLIENT_ID": "flight-sql-srv",
+        "MICROMEGAS_OIDC_CLIENT_SECRET": secret,
+        "MICROMEGAS_OIDC_AUDIENCE": AUDIENCE,
+    }
 
 
-def take(step: Step, number: int, server: ServerProcess, telemetry: DemoTelemetry) -> bool:
+def take(step: Step, number: int, server: ServerProcess) -> bool:
     """Take one step; show its result beside the server's log line; say whether it came out as it should."""
-    say(telemetry, f"{number}. {step.title}")
+    print(f"{number}. {step.title}", flush=True)
     before = len(server.lines)
     outcome = step.call()
     try:
@@ -84,9 +91,6 @@ def take(step: Step, number: int, server: ServerProcess, telemetry: DemoTelemetr
     print(
         "   ok\n" if as_it_should else f"   NOT AS IT SHOULD BE: expected {step.expected_error or 'rows'}\n", flush=True
     )
-    for logged in server.lines[before:]:
-        telemetry.log("flight-sql-srv", logged)
-    telemetry.flush()
     return as_it_should
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl
 
 from joserfc import jwt
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
@@ -28,6 +29,9 @@ class DemoIssuer:
         host: A loopback address to listen on.
         algorithm: What it signs with: RS256 (RS256-4096: with a longer key), ES256 or EdDSA.
 
+    Attributes:
+        clients: The service accounts that get a token for themselves, and their secrets.
+
     Raises:
         ValueError: `host` is no loopback address.
     """
@@ -40,6 +44,7 @@ class DemoIssuer:
         self._port = 0
         self._server: ThreadingHTTPServer | None = None
         self._keys: list[tuple[str, Key]] = []
+        self.clients: dict[str, str] = {}
         self.rotate()
         self.start()
 
@@ -54,6 +59,9 @@ class DemoIssuer:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                issuer.handle(self)
+
+            def do_POST(self) -> None:
                 issuer.handle(self)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
@@ -98,15 +106,31 @@ class DemoIssuer:
         """The JWK Set it publishes."""
         return {"keys": [{**key.as_dict(private=False), "kid": kid, "use": "sig"} for kid, key in self._keys]}
 
+    def discovery(self) -> dict[str, Any]:
+        """Its discovery document (OpenID Connect Discovery 1.0 section 3)."""
+        return {"issuer": self.url, "jwks_uri": f"{self.url}/jwks", "token_endpoint": f"{self.url}/token"}
+
+    def token(self, form: str) -> dict[str, Any] | None:
+        """Answer a request for a token: for itself, to a client with its secret (RFC 6749 section 4.4); else None."""
+        asked = dict(parse_qsl(form))
+        client, secret = asked.get("client_id", ""), asked.get("client_secret", "")
+        if asked.get("grant_type") != "client_credentials" or self.clients.get(client) != secret:
+            return None
+        token = self.mint({"sub": client, "client_id": client, "aud": asked.get("audience")}, typ="at+jwt")
+        return {"access_token": token, "token_type": "Bearer", "expires_in": 300}
+
     def handle(self, request: BaseHTTPRequestHandler) -> None:
-        """Answer one GET request."""
-        documents: dict[str, Callable[[], dict[str, Any]]] = {
-            "/.well-known/openid-configuration": lambda: {"issuer": self.url, "jwks_uri": f"{self.url}/jwks"},
+        """Answer one request."""
+        form = request.rfile.read(int(request.headers.get("content-length", 0))).decode()
+        documents: dict[str, Callable[[], dict[str, Any] | None]] = {
+            "/.well-known/openid-configuration": self.discovery,
             "/jwks": self.jwks,
+            "/token": lambda: self.token(form),
         }
-        document = documents.get(request.path)
-        body = json.dumps(document() if document is not None else {"error": "not found"}).encode()
-        request.send_response(200 if document is not None else 404)
+        document = documents.get(request.path, lambda: None)()
+        refusal = {"error": "invalid_client" if request.path == "/token" else "not found"}
+        body = json.dumps(document if document is not None else refusal).encode()
+        request.send_response(200 if document is not None else 401 if request.path == "/token" else 404)
         request.send_header("content-type", "application/json")
         request.send_header("content-length", str(len(body)))
         request.end_headers()

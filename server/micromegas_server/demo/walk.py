@@ -1,6 +1,7 @@
 """The steps of the demo: who calls, what they get, and what the server's log says of it."""
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,8 @@ AUDIENCE = "micromegas-demo"
 API_KEY = "demo-grafana-key-not-a-secret"
 ADMIN = "ada@example.com"
 SQL = "SELECT count(*) AS lines, max(time) AS latest FROM log_entries"
+LOOP_SQL = "SELECT time, target, auth_subject, msg FROM log_entries WHERE msg LIKE '%user=grace%'"
+LOOP_SECONDS = 15.0  # for a line to get through: gathered for a second, sent, written and found
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,9 @@ class Client:
 
     Attributes:
         location: The server, as `grpc://host:port`.
-        sql: What it runs.
     """
 
     location: str
-    sql: str = SQL
     _statuses: dict[type[Exception], str] = field(
         default_factory=lambda: {
             flight.FlightUnauthenticatedError: "UNAUTHENTICATED",
@@ -67,8 +68,8 @@ class Client:
         }
     )
 
-    def query(self, token: str, **headers: str) -> Outcome:
-        """Run the query with a credential and `x_user_id="..."` and the like."""
+    def query(self, token: str, sql: str = SQL, **headers: str) -> Outcome:
+        """Run a query with a credential and `x_user_id="..."` and the like."""
         sent = {"authorization": f"Bearer {token}", "x-client-type": "demo"}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         options = flight.FlightCallOptions(
@@ -76,7 +77,7 @@ class Client:
         )
         try:
             with flight.connect(self.location) as client:
-                rows = client.do_get(flight.Ticket(statement_ticket(self.sql)), options).read_all().to_pylist()
+                rows = client.do_get(flight.Ticket(statement_ticket(sql)), options).read_all().to_pylist()
         except flight.FlightError as error:
             status = self._statuses.get(type(error), type(error).__name__)
             return Outcome(None, status, f"{status}: {str(error).split('. Detail')[0]}")
@@ -160,3 +161,18 @@ def steps(client: Client, issuer: DemoIssuer, unreachable: DemoIssuer) -> Iterat
         r"refused: reason=keys_unavailable",
     )
     issuer.start()
+    yield Step(
+        "the loop closes: what the server logged of step 2, sent by OTLP, is found in the lake",
+        lambda: _until_found(lambda: client.query(API_KEY, LOOP_SQL)),
+        None,
+        r"execute_query .*LIKE '%user=grace%'.*auth=api_key admin=false",
+    )
+
+
+def _until_found(ask: Callable[[], Outcome]) -> Outcome:
+    deadline = time.monotonic() + LOOP_SECONDS
+    while not (outcome := ask()).rows and outcome.error is None:
+        if time.monotonic() > deadline:
+            return Outcome(None, "NOT_FOUND", f"no such line within {LOOP_SECONDS:g} s")
+        time.sleep(0.2)
+    return outcome

@@ -11,7 +11,7 @@ from datafusion.object_store import LocalFileSystem
 
 from micromegas_auth.text import quoted
 from micromegas_server.flight_sql.query import TimeRange
-from micromegas_server.lake import Lake
+from micromegas_server.lake import Lake, Snapshot
 
 TIME_COLUMN = "time"
 
@@ -46,6 +46,7 @@ class Tables(SchemaProvider):
         self._readers = readers
         self._time_range = time_range
         self.unreadable: list[str] = []
+        self._snapshots: list[Snapshot] = []  # kept until the query has ended, and with it this object
 
     @property
     def table_names(self) -> list[str]:  # type: ignore[override]  # what DataFusion's binding asks for, not its type
@@ -72,7 +73,9 @@ class Tables(SchemaProvider):
             return None
 
     def _open(self, name: str) -> Table:
-        frame = self._session.read_parquet(f"lake://tables/{quote(name, safe='')}/")
+        snapshot = self._lake.snapshot(name)
+        self._snapshots.append(snapshot)
+        frame = self._session.read_parquet(f"lake://tables/{quote(snapshot.path)}/")
         return Table(_bounded(frame, self._time_range))
 
 
