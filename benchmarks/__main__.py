@@ -10,7 +10,7 @@ from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 
-from benchmarks import flight, http, rows
+from benchmarks import flight, http, ingestion, rows
 from benchmarks.memory import remembered_megabytes
 from benchmarks.timing import MAX_SPREAD, Result
 
@@ -24,7 +24,7 @@ def main() -> None:
     arguments = parser.parse_args()
     results = []
     # Before this process is pinned, as the servers of these rows are its children and need the other core.
-    for result in chain(flight.run(), http.run()):
+    for result in chain(flight.run(), http.run(), ingestion.run()):
         print(_line(result), flush=True)
         results.append(result)
     megabytes = remembered_megabytes()

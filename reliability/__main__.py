@@ -1,4 +1,4 @@
-"""Break issuers, change keys and race threads under load, and tell what callers saw of it."""
+"""Break issuers, change keys, race threads and fill a lake, and tell what callers saw of it."""
 
 import argparse
 import os
@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from reliability import catalogue, faults, identity, report, rotation, swaps
+from reliability import catalogue, faults, identity, ingestion, report, rotation, swaps
 from reliability.door import DOORS
 from reliability.rotation import MakeDoor
 from reliability.world import world
@@ -25,7 +25,7 @@ def main() -> None:
         type=float,
         default=10.0,
         metavar="N",
-        help="how long identity runs (default 10); rotation takes half as long and then swaps the key N times; "
+        help="how long identity and ingestion run (default 10); rotation takes half as long and then swaps the key N times; "
         "the faults take some ten minutes, whatever N is",
     )
     by_option = {name.lower(): name for name in DOORS}
@@ -81,7 +81,18 @@ def _identity(minutes: float, _: Doors) -> tuple[str, list[str]]:
     return report.identity(result), result.complaints
 
 
-PARTS: dict[str, Part] = {"faults": _faults, "rotation": _rotation, "identity": _identity}
+def _ingestion(minutes: float, _: Doors) -> tuple[str, list[str]]:
+    with tempfile.TemporaryDirectory() as lake:
+        result = ingestion.run(Path(lake), minutes * 60)
+        return ingestion.report(result), result.complaints
+
+
+PARTS: dict[str, Part] = {
+    "faults": _faults,
+    "rotation": _rotation,
+    "identity": _identity,
+    "ingestion": _ingestion,
+}
 
 if __name__ == "__main__":
     main()

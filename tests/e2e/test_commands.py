@@ -17,7 +17,7 @@ def test_demo_walks_and_ends() -> None:
     with ChildProcess(sys.executable, "-m", "micromegas_server.demo", "--once") as demo:
         assert demo.wait(60) == 0
     text = "\n".join(demo.lines)
-    assert "10 of 10 steps came out as they should." in text
+    assert "11 of 11 steps came out as they should." in text
     assert "Traceback" not in text
 
 
@@ -30,7 +30,7 @@ def test_demo_serves_on_and_its_lines_can_be_pasted() -> None:
         for command in pasted:
             with ChildProcess("/bin/sh", "-c", command) as shell:
                 assert shell.wait(60) == 0, shell.lines
-            assert "an issuer that never answered" in "\n".join(shell.lines)
+            assert "execute_query" in "\n".join(shell.lines)
         assert demo.terminate() == 0
 
 
@@ -45,7 +45,7 @@ def test_benchmarks_write_their_figures(tmp_path: Path) -> None:
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv = ['', '--json', {str(figures)!r}]\n"
     code += "import runpy; runpy.run_module('benchmarks', run_name='__main__')"
     with ChildProcess(sys.executable, "-c", code) as benchmarks:
-        assert benchmarks.wait(120) == 0, benchmarks.lines
+        assert benchmarks.wait(300) == 0, benchmarks.lines
     rows = json.loads(figures.read_text())["rows"]
-    assert len(rows) == 13
+    assert len(rows) >= 18
     assert all(row.get("ratio", 0) > 0 or row.get("too_noisy") for row in rows)

@@ -29,7 +29,7 @@ from support.tokens import NOW, SigningKey, token
 
 from micromegas_auth import AuthConfig, AuthError, ConfigError, RequestAuthenticator, build_authenticator
 from micromegas_auth.audit import AuditLog
-from micromegas_auth.identity import Credential, credential_of, Decision
+from micromegas_auth.identity import Credential, Decision, credential_of
 from micromegas_auth.oidc import OidcAuthenticator
 from micromegas_auth.policy import Admins
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from micromegas_server.demo.child import ServerProcess
 from micromegas_server.demo.issuer import DemoIssuer
-from micromegas_server.demo.walk import ADMIN, API_KEY, AUDIENCE, Client, Step, steps
+from micromegas_server.demo.walk import ADMIN, API_KEY, AUDIENCE, Client, Step, steps, wait_for_log
 
 DAY = 86400
 
@@ -41,6 +41,7 @@ def main() -> int:
         location = server.wait_for(r"listening on (grpc://\S+)")[1]
         print(f"flight-sql-srv listens on {location}, telemetry-ingestion-srv on {url}, the issuer on {issuer.url}\n")
 
+        wait_for_log(Client(location))
         walk = enumerate(steps(Client(location), issuer, unreachable), 1)
         done = [take(step, number, server) for number, step in walk]
         print(f"{sum(done)} of {len(done)} steps came out as they should.\n")
@@ -115,7 +116,7 @@ import pyarrow.flight as f
 from micromegas_server.flight_sql.messages import statement_ticket
 headers = [(b'authorization', b'Bearer {API_KEY}')]
 ticket = f.Ticket(statement_ticket('{sql}'))
-print(f.connect('{location}').do_get(ticket, f.FlightCallOptions(headers=headers)).read_all().to_pylist())"
+print(f.connect('{location}').do_get(ticket, f.FlightCallOptions(headers=headers)).read_all())"
 
 ADBC (pip install adbc-driver-manager adbc-driver-flightsql pyarrow):
 {sys.executable} -c "

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.flight as flight
 
 from micromegas_server.demo.issuer import DemoIssuer
@@ -15,7 +16,7 @@ AUDIENCE = "micromegas-demo"
 API_KEY = "demo-grafana-key-not-a-secret"
 ADMIN = "ada@example.com"
 SQL = "SELECT count(*) AS lines, max(time) AS latest FROM log_entries"
-LOOP_SQL = "SELECT time, target, auth_subject, msg FROM log_entries WHERE msg LIKE '%user=grace%'"
+LOOP_SQL = "SELECT time, target, auth_subject, msg FROM log_entries WHERE msg LIKE '% user=grace %' ORDER BY time LIMIT 1"
 LOOP_SECONDS = 15.0  # for a line to get through: gathered for a second, sent, written and found
 
 
@@ -77,11 +78,19 @@ class Client:
         )
         try:
             with flight.connect(self.location) as client:
-                rows = client.do_get(flight.Ticket(statement_ticket(sql)), options).read_all().to_pylist()
+                table = client.do_get(flight.Ticket(statement_ticket(sql)), options).read_all()
         except flight.FlightError as error:
             status = self._statuses.get(type(error), type(error).__name__)
             return Outcome(None, status, f"{status}: {str(error).split('. Detail')[0]}")
+        # Python's own times have no nanoseconds.
+        shown = [column.cast(pa.string()) if pa.types.is_timestamp(column.type) else column for column in table.columns]
+        rows = pa.table(shown, names=table.column_names).to_pylist()
         return Outcome(rows, None, str(rows))
+
+
+def wait_for_log(client: Client) -> None:
+    """Wait until the first line that the server logs has come through to the lake."""
+    _until_found(lambda: client.query(API_KEY))
 
 
 def steps(client: Client, issuer: DemoIssuer, unreachable: DemoIssuer) -> Iterator[Step]:
@@ -165,13 +174,13 @@ def steps(client: Client, issuer: DemoIssuer, unreachable: DemoIssuer) -> Iterat
         "the loop closes: what the server logged of step 2, sent by OTLP, is found in the lake",
         lambda: _until_found(lambda: client.query(API_KEY, LOOP_SQL)),
         None,
-        r"execute_query .*LIKE '%user=grace%'.*auth=api_key admin=false",
+        r"execute_query .*LIKE '% user=grace %'.*auth=api_key admin=false",
     )
 
 
 def _until_found(ask: Callable[[], Outcome]) -> Outcome:
     deadline = time.monotonic() + LOOP_SECONDS
-    while not (outcome := ask()).rows and outcome.error is None:
+    while not (outcome := ask()).rows:  # before the first line there is no such table either
         if time.monotonic() > deadline:
             return Outcome(None, "NOT_FOUND", f"no such line within {LOOP_SECONDS:g} s")
         time.sleep(0.2)
