@@ -25,8 +25,8 @@ def main() -> None:
         type=float,
         default=10.0,
         metavar="N",
-        help="how long identity and ingestion run (default 10); rotation takes half as long and then swaps the key N times; "
-        "the faults take some ten minutes, whatever N is",
+        help="how long identity and ingestion run (default 10); rotation takes half as long and then swaps the key N "
+        "times; the faults take some ten minutes, whatever N is",
     )
     by_option = {name.lower(): name for name in DOORS}
     parser.add_argument("--door", choices=by_option, help="go through this one alone; through each unless given")
