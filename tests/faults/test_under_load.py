@@ -20,7 +20,7 @@ assert _spec.loader is not None
 sys.modules["reliability"] = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(sys.modules["reliability"])
 
-from reliability import catalogue, faults, identity, rotation, swaps  # noqa: E402
+from reliability import catalogue, faults, identity, ingestion, rotation, swaps  # noqa: E402
 from reliability.door import DOORS, Kind, Outcome  # noqa: E402
 from reliability.load import Judge, Load, Role, complaints  # noqa: E402
 from reliability.people import Headers, Identity  # noqa: E402
@@ -124,3 +124,11 @@ def test_it_notices_a_wrong_answer() -> None:
         load.wait_for_calls(100)
     assert load.tallies["anybody"].wrong == 1
     assert len(complaints(load.tallies)) == 1
+
+
+def test_ingestion_under_load(tmp_path: Path) -> None:
+    """Four clients, some of whose requests come twice: each row that was acknowledged is there once."""
+    result = ingestion.run(tmp_path, 5.0)
+    assert result.acknowledged == result.found == result.distinct
+    assert set(result.refused) <= {503}
+    assert result.repeated > 0
