@@ -9,6 +9,7 @@ from typing import TypeAlias
 import pyarrow as pa
 from starlette.requests import ClientDisconnect, Request
 
+from micromegas_auth.security_log import place_of
 from micromegas_auth.text import quoted
 from micromegas_server.ingestion.body import Body
 from micromegas_server.ingestion.budget import Budget, Share
@@ -87,7 +88,7 @@ class Intake:
             _logger.error("the lake cannot be written: %s", quoted(str(error)))
             raise busy(_RETRY_SECONDS) from None
         except Exception as error:  # noqa: BLE001 - what a client is told has a fixed text
-            _logger.error("a request failed: unexpected %s in %s", type(error).__name__, _place(error))
+            _logger.error("a request failed: unexpected %s", place_of(error))
             raise Refused(500, "internal error") from None
 
 
@@ -97,11 +98,3 @@ async def _outcome(future: "Future[Rejected]") -> Rejected:
         return await asyncio.shield(asyncio.wrap_future(future))  # shielded: others may wait for the same
     except pa.ArrowException as error:  # what pyarrow says of a file that it could not write
         raise OSError(type(error).__name__) from None
-
-
-def _place(error: Exception) -> str:
-    """Module and line the exception came from; its text may quote the request."""
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return f"{traceback.tb_frame.f_globals.get('__name__')}:{traceback.tb_lineno}" if traceback else "unknown place"
