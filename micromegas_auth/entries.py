@@ -174,7 +174,10 @@ class ApiKeyConfig(Model):
         if not isinstance(entry, dict):
             return entry
         if ("key" in entry) == ("key_sha256" in entry):
-            raise ValueError("needs either key or key_sha256")
+            # A misspelt field is said to be one, before the field that it then does not fill is missed.
+            if not entry.keys() - {"key", *cls.model_fields}:
+                raise ValueError("needs either key or key_sha256")
+            return entry
         if "key" not in entry:
             return entry
         entry = dict(entry)

@@ -3,10 +3,12 @@
 import argparse
 import logging
 import signal
+import ssl
 from pathlib import Path
 
 from micromegas_auth import AuthConfig, ConfigError, RequestAuthenticator, build_authenticator
 from micromegas_auth.fetch import is_loopback
+from micromegas_server.lake import Lake
 from micromegas_server.logs import set_up_logging
 from micromegas_server.telemetry import Telemetry
 
@@ -95,9 +97,27 @@ def _tls(parser: argparse.ArgumentParser, cert: Path | None, key: Path | None) -
     if cert is None or key is None:
         parser.error("--tls-cert and --tls-key go together")
     try:
-        return cert.read_bytes(), key.read_bytes()
+        pair = cert.read_bytes(), key.read_bytes()
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key, password=_no_password)
+    except ssl.SSLError as error:
+        parser.error(f"--tls-cert and --tls-key: no certificate chain and its key in PEM ({error.reason or error})")
     except OSError as error:
         parser.error(f"cannot read {error.filename}: {error.strerror}")
+    except ValueError:
+        parser.error("--tls-key: is encrypted; it must not be")
+    return pair
+
+
+def _no_password() -> str:
+    raise ValueError("there is nobody to ask")
+
+
+def lake_at(parser: argparse.ArgumentParser, folder: Path) -> Lake:
+    """The lake in `folder`. Raises SystemExit, exit code 2, where there is none."""
+    try:
+        return Lake(folder)
+    except NotADirectoryError:
+        parser.error(f"--lake: {folder} {'is no folder' if folder.exists() else 'does not exist: create it'}")
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -56,7 +56,9 @@ class LakeFiles:
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._held)
-            raise LakeInUse(f"another process writes to the lake {self._folder}") from None
+            raise LakeInUse(
+                f"another process writes to the lake {self._folder}: only one may; stop it, or take another"
+            ) from None
         self._change = threading.RLock()
         self._current: dict[str, Path] = {}
         try:

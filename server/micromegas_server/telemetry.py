@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from opentelemetry._logs import SeverityNumber
@@ -82,9 +83,14 @@ class Telemetry:
         url, _ = read_text("MICROMEGAS_TELEMETRY_URL")
         if url is None:
             return None
-        credential = _credential()
+        try:
+            credential = _credential()
+        except ConfigError as error:
+            raise ConfigError(f"for MICROMEGAS_TELEMETRY_URL: {error} (or set MICROMEGAS_INGESTION_API_KEY)") from None
         if not url.startswith(("http://", "https://")) or (credential is not None and not is_trustworthy_url(url)):
             raise ConfigError("MICROMEGAS_TELEMETRY_URL: must be an https URL (http only on a loopback host)")
+        if urlsplit(url).path.strip("/"):
+            raise ConfigError("MICROMEGAS_TELEMETRY_URL: give scheme, host and port alone, without a path")
         return cls(url, credential, service, authenticator)
 
     def audit(self, lines: str) -> None:
@@ -139,6 +145,12 @@ def _credential() -> Credential | None:
     return _Token(ClientCredentials.from_env())
 
 
+def _unsigned(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    # OTEL_EXPORTER_OTLP_HEADERS may hold the credential of another place, which the exporter would send here.
+    request.headers.pop("authorization", None)
+    return request
+
+
 class _ApiKey:
     def __init__(self, key: str) -> None:
         self._key = key
@@ -160,6 +172,6 @@ class _Token(BearerAuth):
 
 def _options(credential: Credential | None) -> dict[str, Any]:
     session = requests.Session()
-    session.auth = credential
+    session.auth = credential or _unsigned
     session.trust_env = False  # a ~/.netrc would take the place of the credential
     return {"timeout": EXPORT_SECONDS, "compression": Compression.Gzip, "session": session}

@@ -106,7 +106,7 @@ def lines_to_paste(location: str, issuer: DemoIssuer, folder: Path) -> str:
     key_file = home / ".micromegas" / "demo.key"
     key_file.write_text(API_KEY)
     (home / ".micromegas" / "config.json").write_text(json.dumps({"uri": location, "api_key_file": str(key_file)}))
-    sql = "SELECT time, target, msg FROM log_entries ORDER BY time DESC LIMIT 5"
+    sql = "SELECT time, msg FROM log_entries WHERE level = 4 ORDER BY time DESC LIMIT 5"  # info: who ran what
     return f"""\
 The demo serves on; end it with Ctrl-C. In another terminal, with an API key or the token of a user (valid for a day):
 

@@ -16,7 +16,9 @@ AUDIENCE = "micromegas-demo"
 API_KEY = "demo-grafana-key-not-a-secret"
 ADMIN = "ada@example.com"
 SQL = "SELECT count(*) AS lines, max(time) AS latest FROM log_entries"
-LOOP_SQL = "SELECT time, target, auth_subject, msg FROM log_entries WHERE msg LIKE '% user=grace %' ORDER BY time LIMIT 1"
+LOOP_SQL = (
+    "SELECT time, target, auth_subject, msg FROM log_entries WHERE msg LIKE '% user=grace %' ORDER BY time LIMIT 1"
+)
 LOOP_SECONDS = 15.0  # for a line to get through: gathered for a second, sent, written and found
 
 
@@ -174,7 +176,7 @@ def steps(client: Client, issuer: DemoIssuer, unreachable: DemoIssuer) -> Iterat
         "the loop closes: what the server logged of step 2, sent by OTLP, is found in the lake",
         lambda: _until_found(lambda: client.query(API_KEY, LOOP_SQL)),
         None,
-        r"execute_query .*LIKE '% user=grace %'.*auth=api_key admin=false",
+        r"execute_query .*LIKE '% user=grace %'.*auth=api_key admin=false .*rows=1",
     )
 
 

@@ -10,11 +10,19 @@ import pyarrow as pa
 import pyarrow.flight as flight
 
 from micromegas_auth.audit import AuditLog
-from micromegas_server.command_line import DRAIN_SECONDS, STOP, begin, front_door, own_telemetry, server_parser, url
+from micromegas_server.command_line import (
+    DRAIN_SECONDS,
+    STOP,
+    begin,
+    front_door,
+    lake_at,
+    own_telemetry,
+    server_parser,
+    url,
+)
 from micromegas_server.flight_sql.engine import Engine
 from micromegas_server.flight_sql.execution import Executor
 from micromegas_server.flight_sql.service import FlightSqlServer
-from micromegas_server.lake import Lake
 from micromegas_server.logs import AuditWriter
 
 _logger = logging.getLogger("micromegas_server")
@@ -31,10 +39,7 @@ def main() -> int:
     )
     arguments, tls = begin(parser)
     host, port = arguments.listen
-    try:
-        engine = Engine(Lake(arguments.lake))
-    except NotADirectoryError:
-        parser.error("--lake is not a folder")
+    engine = Engine(lake_at(parser, arguments.lake))
     config, authenticator = front_door(parser, arguments, "MICROMEGAS")
     telemetry = own_telemetry(parser, authenticator)
     writer = AuditWriter(arguments.log_format, telemetry.audit if telemetry is not None else None)
@@ -46,7 +51,8 @@ def main() -> int:
             location, Executor(engine, audit), authenticator, tls_certificates=[tls] if tls else None
         )
     except (OSError, pa.ArrowException, flight.FlightError) as error:
-        parser.error(f"cannot listen on {location.partition('://')[2]}: {str(error).splitlines()[0]}")
+        reason = str(error).splitlines()[0]
+        parser.error(f"cannot listen on {location.partition('://')[2]}: is the address in use? ({reason})")
     _logger.info("listening on %s", url(scheme, host, server.port))
     signal.sigwait(STOP)
     _drain(server)

@@ -10,12 +10,20 @@ import threading
 import pyarrow as pa
 import uvicorn
 
-from micromegas_server.command_line import DRAIN_SECONDS, STOP, begin, front_door, own_telemetry, server_parser, url
+from micromegas_server.command_line import (
+    DRAIN_SECONDS,
+    STOP,
+    begin,
+    front_door,
+    lake_at,
+    own_telemetry,
+    server_parser,
+    url,
+)
 from micromegas_server.ingestion.app import ingestion_app
 from micromegas_server.ingestion.schemas import SCHEMAS
 from micromegas_server.ingestion.tally import Tally
 from micromegas_server.ingestion.writing import Writing
-from micromegas_server.lake import Lake
 from micromegas_server.lake_writer import LakeInUse, LakeWriter
 
 KEEP_ALIVE_SECONDS = 75  # exporters send every few seconds, over the connection they have
@@ -35,14 +43,12 @@ def main() -> int:
     arguments, tls = begin(parser)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     host, port = arguments.listen
+    lake = lake_at(parser, arguments.lake)
     try:
-        lake = Lake(arguments.lake)
         writer = LakeWriter(lake.folder)
         # No rows, but their columns are held against those of tables that are there.
         writer.submit({name: pa.RecordBatch.from_pylist([], schema) for name, schema in SCHEMAS.items()}).result()
         writing = Writing(writer, lake)
-    except NotADirectoryError:
-        parser.error("--lake is not a folder")
     except (LakeInUse, OSError, ValueError, pa.ArrowException) as error:
         parser.error(f"--lake: {error}")
     _, authenticator = front_door(parser, arguments, "MICROMEGAS_INGESTION")
