@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from support.ingestion_server import written
 from support.processes import ChildProcess, ServerProcess, clean_environment
 
 from micromegas_auth import AuthConfig, Reason
@@ -32,9 +33,8 @@ def exports(text: str) -> dict[str, str]:
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    variables = exports(README)
-    assert variables.keys() == {"MICROMEGAS_API_KEYS", "MICROMEGAS_OIDC_CONFIG", "MICROMEGAS_ADMINS"}
-    return variables
+    names = ("MICROMEGAS_API_KEYS", "MICROMEGAS_OIDC_CONFIG", "MICROMEGAS_ADMINS")
+    return {name: exports(README)[name] for name in names}
 
 
 def run_python(code: str, environment: dict[str, str]) -> str:
@@ -59,11 +59,37 @@ def test_readme_server_and_client(environment: dict[str, str], tmp_path: Path) -
     with ServerProcess("flight-sql-srv", *arguments, env=environment) as server:
         location = server.wait_for(r"listening on (grpc://127.0.0.1:\d+)")[1]
         assert "grpc://127.0.0.1:50051" in client
-        assert run_python(client.replace("grpc://127.0.0.1:50051", location), {}) == "[(1,)]\n"
+        assert run_python(client.replace("grpc://127.0.0.1:50051", location), {}).endswith("one: [[1]]\n")
         line = server.wait_for(r"execute_query .*").group()
     names = re.findall(r"(\w+)=", shown)
     assert re.findall(r"(\w+)=", line) == names
     assert re.search(r'sql="SELECT 1 AS one" user=grafana subject=grafana auth=api_key admin=false', line)
+
+
+SDK = """
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+
+provider = LoggerProvider()
+provider.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter()))
+provider.get_logger("shop").emit(body="hello")
+provider.shutdown()
+"""
+
+
+def test_readme_telemetry(environment: dict[str, str], tmp_path: Path) -> None:
+    """README's variables make an SDK and the Flight SQL server send what they log."""
+    arguments = ("--listen", "127.0.0.1:0", "--lake", str(tmp_path))
+    with ServerProcess("telemetry-ingestion-srv", *arguments, env=environment) as server:
+        url = server.wait_for(r"listening on (http://127.0.0.1:\d+)")[1]
+        sending = {name: value.replace("http://127.0.0.1:9000", url) for name, value in exports(README).items()}
+        run_python(SDK, {name: value for name, value in sending.items() if name.startswith("OTEL_")})
+        assert [(row["msg"], row["auth_subject"]) for row in written(tmp_path, "log_entries")] == [("hello", "grafana")]
+        own = {name: value for name, value in sending.items() if name.startswith("MICROMEGAS_")}
+        with ServerProcess("flight-sql-srv", *arguments, env=own) as flight:
+            flight.wait_for("listening on")
+        assert any(row["exe"] == "flight-sql-srv" for row in written(tmp_path, "log_entries"))
 
 
 def test_readme_library(environment: dict[str, str]) -> None:
