@@ -55,7 +55,9 @@ class QueryRecord:
     ) -> None:
         self._put = put
         self._clock = clock
-        self._lock = threading.Lock()  # so that no query is reported as running after its end
+        # So that no query is reported as running after its end. An abandoned one ends in a destructor, which may run
+        # while this very thread holds the lock.
+        self._lock = threading.RLock()
         self._ended = False
         self._reported = False
         self.caller = caller
@@ -84,9 +86,12 @@ class QueryRecord:
     def report_running(self) -> None:
         """Record that the query is still running, once, unless it has ended."""
         with self._lock:
-            if not self._ended and not self._reported:
-                self._reported = True
-                self._put((self, "running", 0, 0, None, self._clock()))
+            if self._reported:
+                return
+            self._reported = True
+            entry: Entry = (self, "running", 0, 0, None, self._clock())
+            if not self._ended:
+                self._put(entry)
 
 
 class AuditFormatter:

@@ -24,7 +24,10 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
 # Gateways write the identity they vouch for into such headers, and WSGI knows no difference between the two signs.
-_FORGED = frozenset({b"x-auth-", b"x-auth_", b"x_auth-", b"x_auth_"})
+_FORGED = frozenset({b"x-auth-", b"x-auth_", b"x_auth-", b"x_auth_"}) | {
+    # Nor between these and x-user-* and the like, which are judged in their true spelling alone.
+    *(b"x-user_", b"x_user-", b"x_user_", b"x-org_i", b"x_org-i", b"x_org_i", b"x_clien"),
+}
 # What the front door reads. All headers would do, but requests come with a dozen others.
 _READ = ("authorization", "x-user-id", "x-user-email", "x-user-name", "x-org-id", "x-client-type")
 _NAMES = {name.encode(): name for name in _READ}

@@ -7,6 +7,7 @@ and in each handler `caller = caller_of(context)`; away from it, `current_caller
 """
 
 import functools
+import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -27,9 +28,15 @@ from micromegas_auth.adapters.grpc_calls import (
     unchanged,
 )
 from micromegas_auth.attribution import Caller
+from micromegas_auth.errors import ProviderUnavailable, Reason
 from micromegas_auth.request import RequestAuthenticator
+from micromegas_auth.security_log import RefusalLog
 
 __all__ = ["AuthInterceptor", "caller_of", "current_caller"]
+
+
+# Handlers' threads that wait for keys at once: tokens that anybody can write must not take them all.
+MAX_WAITING = 4
 
 
 class AuthInterceptor(grpc.ServerInterceptor):
@@ -46,6 +53,8 @@ class AuthInterceptor(grpc.ServerInterceptor):
     def __init__(self, authenticator: RequestAuthenticator, public_services: Collection[str] = ()) -> None:
         self._authenticator = authenticator
         self._public = frozenset(public_services)
+        self._places = threading.Semaphore(MAX_WAITING)
+        self._refusals = RefusalLog()
 
     def intercept_service(
         self,
@@ -64,7 +73,18 @@ class AuthInterceptor(grpc.ServerInterceptor):
         return guarded(handler or _ending(grpc.StatusCode.UNIMPLEMENTED, "Method not found!"), method, self._caller)
 
     def _caller(self, metadata: Metadata) -> Caller:
-        return self._authenticator.authenticate(headers_of(metadata))
+        headers = headers_of(metadata)
+        caller = self._authenticator.authenticate_nowait(headers)
+        if caller is not None:
+            return caller
+        if not self._places.acquire(blocking=False):
+            error = ProviderUnavailable(Reason.KEYS_UNAVAILABLE, f"{MAX_WAITING} calls wait for keys already")
+            self._refusals.add(error)
+            raise error
+        try:
+            return self._authenticator.authenticate(headers)
+        finally:
+            self._places.release()
 
 
 def guarded(handler: Handler, method: str, authenticate: Callable[[Metadata], Caller | None]) -> Handler:

@@ -6,6 +6,7 @@
 and in each handler `caller = caller_of(context)`; away from it, `current_caller.get()`.
 """
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import aclosing
@@ -106,7 +107,9 @@ def _guarded(handler: Handler, method: str, caller: Caller | None) -> Handler:
         token = None if caller is None else current_caller.set(caller)
         try:
             return await act(request, call)
-        except Exception as error:  # noqa: BLE001 - grpcio would send its text
+        except (asyncio.CancelledError, GeneratorExit):  # the client has gone, or the server has stopped
+            raise
+        except BaseException as error:  # noqa: BLE001 - grpcio would send its text, or let the call hang
             await _end(call, error, method)
         finally:
             if token is not None:
@@ -120,7 +123,7 @@ def _guarded(handler: Handler, method: str, caller: Caller | None) -> Handler:
     )
 
 
-async def _end(call: CallContext, error: Exception, method: str) -> None:
+async def _end(call: CallContext, error: BaseException, method: str) -> None:
     if call.aborted is not None:
         raise call.aborted from None
     if isinstance(error, grpc.aio.BaseError) and not isinstance(error, grpc.aio.UsageError):

@@ -6,13 +6,16 @@ from typing import Any
 
 import httpx
 
+from micromegas_auth.client.token import TokenError
 from micromegas_auth.client.token_source import TokenSource
+from micromegas_auth.fetch import is_trustworthy_url
 
 
 class BearerAuth(httpx.Auth):
     """The `auth` of an `httpx.Client` or `httpx.AsyncClient` (on asyncio), and of a `requests.Session`.
 
-    A request for which there is no token is not sent: it raises TokenError.
+    A request for which there is no token, or which goes over plain http beyond loopback, is not sent: it raises
+    TokenError.
 
     Args:
         source: Where its tokens come from.
@@ -38,5 +41,7 @@ class BearerAuth(httpx.Auth):
 
 
 def _signed(request: Any, token: str) -> Any:
+    if not is_trustworthy_url(str(request.url)):  # RFC 6750 section 5.3
+        raise TokenError("not sent: a token goes to https or a loopback host only")
     request.headers["authorization"] = f"Bearer {token}"
     return request

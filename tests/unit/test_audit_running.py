@@ -124,3 +124,24 @@ def test_close_reports_what_still_runs_and_a_late_finish_is_written(log: AuditLo
     record.finish("ok")
     log.start(ALICE, "y").finish("ok")
     assert ["status=ok" in line for line in lines.written] == [False, True, True]
+
+
+def test_a_query_may_end_in_a_destructor_while_it_is_reported(lines: Lines) -> None:
+    """The collector runs whenever it likes, on the thread that looks for running queries too."""
+    records = []
+
+    class Ending(Clock):
+        def __call__(self) -> float:
+            if records and not ended:
+                ended.append(True)
+                records[0].finish("cancelled")
+            return super().__call__()
+
+    ended: list[bool] = []
+    clock = Ending()
+    log = AuditLog(lines, clock=clock, running_after=3600)
+    record = log.start(ALICE, "abandoned")
+    records.append(record)
+    record.report_running()
+    log.close()
+    assert [re.findall(r"status=(\w+)", line)[0] for line in lines.written] == ["cancelled"]

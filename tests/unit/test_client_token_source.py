@@ -200,6 +200,14 @@ def test_plugged_into_httpx(source: Source) -> None:
         assert client.get("https://api.example/").text == f"Bearer {SECRET}-1"
 
 
+def test_no_token_goes_over_plain_http(source: Source) -> None:
+    with (
+        httpx.Client(auth=BearerAuth(source), transport=httpx.MockTransport(ok)) as client,
+        pytest.raises(TokenError, match="https or a loopback host only"),
+    ):
+        client.get("http://api.example/")
+
+
 def test_plugged_into_httpx_on_an_event_loop(source: Source) -> None:
     """While it waits for the first token, the loop goes on."""
     source.may_go.clear()
