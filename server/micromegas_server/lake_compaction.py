@@ -1,8 +1,6 @@
 """Makes many small files of a table into few large ones, while it is written and read."""
 
 import logging
-import os
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -46,8 +44,6 @@ class Compactor:
         self._thread.join()
 
     def _run(self) -> None:
-        if sys.platform == "linux":  # where a priority is a thread's own (setpriority(2)): requests go first
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         while self._news.wait() and not self._closing.is_set():
             self._news.clear()
             done = [self._compact(table) for table in self._files.tables()]

@@ -68,7 +68,8 @@ class Telemetry:
 
         meter = self._metrics.get_meter("micromegas_auth")
         meter.create_observable_gauge("micromegas_auth.keys.age", [ages], "s", "since the keys were fetched")
-        logging.getLogger().addHandler(_Handler(self._logs))
+        self._handler = _Handler(self._logs)
+        logging.getLogger().addHandler(self._handler)
 
     @classmethod
     def from_env(cls, service: str, authenticator: RequestAuthenticator) -> "Telemetry | None":
@@ -100,7 +101,8 @@ class Telemetry:
             logger.emit(timestamp=time.time_ns(), severity_number=SeverityNumber.INFO, severity_text="INFO", body=line)
 
     def close(self) -> None:
-        """Send what is left, for at most 5 s."""
+        """Send what is left, for at most 5 s; nothing that is logged after this."""
+        logging.getLogger().removeHandler(self._handler)
         ending = threading.Thread(target=self._shut_down, name="micromegas-telemetry", daemon=True)
         ending.start()
         ending.join(CLOSE_SECONDS)

@@ -16,7 +16,7 @@ import pytest
 from micromegas_server.lake_writer import LakeWriter
 from support.certificates import Authority
 from support.ingestion_samples import logs
-from support.ingestion_server import AS_PROTOBUF, BEARER, PATIENCE, ingestion_process, url_of, written
+from support.ingestion_server import API_KEY, AS_PROTOBUF, BEARER, KEYS, PATIENCE, ingestion_process, url_of, written
 
 LOGS = "/ingestion/otlp/v1/logs"
 
@@ -175,3 +175,19 @@ def test_json_logs(tmp_path: Path) -> None:
     assert "status_200=3 status_400=1" in events[-1]["msg"]
     assert not any("secret" in line for line in process.lines)
     assert sum("ingestion" in event["target"] for event in events) == 0
+
+
+def test_a_server_that_reports_on_itself(tmp_path: Path) -> None:
+    """Its last lines too: it takes them before it stops."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    env = {
+        "MICROMEGAS_API_KEYS": json.dumps(KEYS),
+        "MICROMEGAS_TELEMETRY_URL": f"http://{address}",
+        "MICROMEGAS_INGESTION_API_KEY": API_KEY,
+    }
+    with ingestion_process(tmp_path, listen=address, env=env) as process:
+        url_of(process)
+        assert process.terminate() == 0
+    assert "draining: running requests have 30 s to end" in [row["msg"] for row in written(tmp_path, "log_entries")]
+    assert not any("export" in line for line in process.lines), process.lines

@@ -34,9 +34,9 @@ class Disk:
         self._count = 0
         fsync = os.fsync
 
-        def sync(descriptor: Any) -> None:
+        def sync(fd: Any) -> None:
             self._step()
-            fsync(descriptor)
+            fsync(fd)
 
         os.fsync = sync  # the one step that Python has no audit event for
         sys.addaudithook(lambda event, _: self._step() if event in _STEPS else None)

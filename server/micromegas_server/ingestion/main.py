@@ -21,6 +21,7 @@ from micromegas_server.command_line import (
     url,
 )
 from micromegas_server.ingestion.app import ingestion_app
+from micromegas_server.ingestion.connections import BACKLOG, Connection, Listener, Loop, answered_at_the_end
 from micromegas_server.ingestion.schemas import SCHEMAS
 from micromegas_server.ingestion.tally import Tally
 from micromegas_server.ingestion.writing import Writing
@@ -58,14 +59,16 @@ def main() -> int:
     tally = Tally()
     app = ingestion_app(writing, lake.folder, authenticator, tally=tally)
     config = uvicorn.Config(
-        app,
-        http="h11",
+        answered_at_the_end(app),
+        http=Connection,
+        loop=f"{Loop.__module__}:{Loop.__name__}",
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(DRAIN_SECONDS),
         ssl_certfile=arguments.tls_cert,
@@ -73,7 +76,8 @@ def main() -> int:
     )
     try:
         config.load()
-        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = Listener(socket.create_server((host, port), family=family, backlog=BACKLOG))
         # asyncio does it for sockets of its own: else an answer waits 40 ms for the client's word on its first part.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError as error:  # what is wrong with a certificate is one too
@@ -86,13 +90,14 @@ def main() -> int:
     signal.sigwait(STOP)
     failed = not serving.is_alive()
     _logger.info("draining: running requests have %d s to end", DRAIN_SECONDS)
+    if telemetry is not None:
+        tally.tell()
+        telemetry.close()  # while this server still takes what it may be sending to itself
     server.should_exit = True
     serving.join()
     writer.close()
     authenticator.close()
     tally.tell()
-    if telemetry is not None:
-        telemetry.close()
     sys.stderr.flush()
     # A request that outlives the drain would keep the interpreter from ending.
     os._exit(1 if failed else 0)
