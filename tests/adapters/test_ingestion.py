@@ -4,15 +4,24 @@ import gzip
 import json
 import shutil
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import httpx
+import pyarrow as pa
 import pytest
 from google.protobuf.json_format import MessageToJson
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from micromegas_server.ingestion import otlp
 from micromegas_server.ingestion.budget import Budget
+from micromegas_server.ingestion.errors import Refused, malformed
+from micromegas_server.ingestion.logs import LOGS as LOGS_SIGNAL
+from micromegas_server.ingestion.rows import Belonging, Rejected, Sender
+from micromegas_server.ingestion.writing import Writing
+from micromegas_server.lake import Lake
+from micromegas_server.lake_writer import LakeWriter
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from support.ingestion_samples import (
     BLOCK_ID,
@@ -162,13 +171,13 @@ def test_a_disk_that_fails(client: httpx.Client, tmp_path: Path) -> None:
 
 
 def test_no_more_than_a_number_of_bytes_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A body that arrives while others hold all there is gets 503; when they are done it is taken."""
+    """A body that arrives while others of its sender hold a third of all there is gets 503, others are taken."""
     half, over = threading.Event(), threading.Event()
 
     class Watched(Budget):
-        def add(self, size: int) -> None:
-            super().add(size)
-            if self.left <= 200_000:
+        def add(self, size: int, waiting_of: Sender | None = None) -> None:
+            super().add(size, waiting_of)
+            if self.left <= 1_000_000:
                 half.set()
 
     def slowly() -> Iterator[bytes]:
@@ -176,16 +185,77 @@ def test_no_more_than_a_number_of_bytes_at_a_time(tmp_path: Path, monkeypatch: p
         over.wait(20)
 
     monkeypatch.setattr("micromegas_server.ingestion.app.Budget", Watched)
-    with ingesting(tmp_path, bytes_in_flight=400_000) as client:
+    with ingesting(tmp_path, bytes_in_flight=1_200_000) as client:
         slow = threading.Thread(target=lambda: client.post(LOGS, content=slowly(), headers=AS_PROTOBUF))
         slow.start()
         assert half.wait(20)
         body = logs("x" * 150_000).SerializeToString()
         answer = client.post(LOGS, content=body, headers=AS_PROTOBUF)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert client.post(LOGS, content=body, headers=AS_PROTOBUF | OTHER).status_code == 200
         over.set()
         slow.join()
         assert client.post(LOGS, content=body, headers=AS_PROTOBUF).status_code == 200
+
+
+SENDER = Sender("agent", None)
+
+
+def read_logs(text: str) -> tuple[dict[str, pa.RecordBatch], Belonging, Rejected]:
+    """A request's rows, of the same process whatever the text."""
+    return otlp.read(LOGS_SIGNAL, otlp.PROTOBUF, logs(text).SerializeToString(), SENDER, text, 1)
+
+
+def test_a_process_of_a_request_that_is_refused(tmp_path: Path) -> None:
+    """It is written by another request, which came meanwhile."""
+    writer = LakeWriter(tmp_path)
+    writing = Writing(writer, Lake(tmp_path))
+
+    def fails() -> tuple[dict[str, pa.RecordBatch], Belonging, Rejected]:
+        read_logs("first")
+        writing.request("second", SENDER, lambda: read_logs("second")).result(20)
+        raise malformed("at its end")
+
+    with pytest.raises(Refused):
+        writing.request("first", SENDER, fails)
+    writer.close()
+    assert len(written(tmp_path, "processes")) == len(written(tmp_path, "log_entries")) == 1
+
+
+class Held(LakeWriter):
+    """Lets the test say when, and whether, what is submitted is written."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.held: list[tuple[Mapping[str, pa.RecordBatch], Future[None]]] = []
+
+    def submit(self, batches: Mapping[str, pa.RecordBatch]) -> "Future[None]":
+        self.held.append((batches, Future()))
+        return self.held[-1][1]
+
+
+def test_a_process_that_another_request_fails_to_write(tmp_path: Path) -> None:
+    """Whoever belongs to it waits, then writes it itself, and says what comes of that."""
+    writer = Held(tmp_path)
+    writing = Writing(writer, Lake(tmp_path))
+    for failure in (OSError("again"), None):
+        one, two = (writing.request(text, SENDER, partial(read_logs, text)) for text in ("one", "two"))
+        (first, first_done), (second, second_done) = writer.held
+        assert (set(first), set(second)) == ({"log_entries", "processes", "streams"}, {"log_entries"})
+        second_done.set_result(None)
+        assert not two.done()
+        first_done.set_exception(OSError("once"))
+        assert isinstance(one.exception(0), OSError)
+        third, third_done = writer.held.pop()
+        assert set(third) == {"processes", "streams"}
+        assert not two.done()
+        if failure:
+            third_done.set_exception(failure)
+        else:
+            third_done.set_result(None)
+        assert two.exception(0) is failure
+        writer.held.clear()
+    writer.close()
 
 
 @pytest.mark.parametrize("path", ["/ingestion/otlp/v1/logs", "/ingestion/insert_block", "/nosuch", "/", "/health/x"])

@@ -18,6 +18,15 @@ LOGS, BLOCK = "/ingestion/otlp/v1/logs", "/ingestion/insert_block"
 GZIP = {"content-encoding": "gzip"}
 GOOD = logs("good").SerializeToString()
 
+
+def attributes_of_nothing() -> bytes:
+    """In one record, as many as fit."""
+    request = logs("x")
+    records = request.resource_logs[0].scope_logs[0].log_records
+    records[0].MergeFromString(b"\x32\x00" * (2 * MIB - 100))
+    return request.SerializeToString()
+
+
 # path, headers, body (made when it is needed), status
 HOSTILE: dict[str, tuple[str, dict[str, str], Callable[[], bytes], int]] = {
     "truncated protobuf": (LOGS, AS_PROTOBUF, lambda: GOOD[:-1], 400),
@@ -52,6 +61,10 @@ HOSTILE: dict[str, tuple[str, dict[str, str], Callable[[], bytes], int]] = {
     "CBOR of a huge array": (BLOCK, {}, lambda: b"\xa1\x67payload\xa1\x67objects\x9b" + b"\xff" * 8, 400),
     "CBOR of a huge map": (BLOCK, {}, lambda: b"\xbb" + b"\xff" * 8, 400),
     "CBOR, compressed": (BLOCK, GZIP, lambda: gzip.compress(encoded(block())), 415),
+    "a process above 1 MiB": ("/ingestion/insert_process", {}, lambda: bytes(MIB + 1), 413),
+    "a stream above 1 MiB": ("/ingestion/insert_stream", {}, lambda: bytes(MIB + 1), 413),
+    "resources above a thousand": (LOGS, AS_PROTOBUF, lambda: GOOD * 1001, 413),
+    "attributes of nothing": (LOGS, AS_PROTOBUF | GZIP, lambda: gzip.compress(attributes_of_nothing()), 413),
     "more than 100 MiB": (BLOCK, {}, lambda: bytes(100 * MIB + 1), 413),
 }
 

@@ -76,12 +76,10 @@ def _otlp(intake: Intake, writing: Writing, signal: Signal) -> Handler:
                 body = gunzip(body, share, otlp.MAX_DECODED_BYTES[encoding])
             share.grow(len(body) * _FACTOR[encoding])
             block, now = otlp.block_id(signal, sender, body), time.time_ns()
-            return writing.request(
-                block, sender, lambda is_new: otlp.read(signal, encoding, body, sender, block, now, is_new)
-            )
+            return writing.request(block, sender, lambda: otlp.read(signal, encoding, body, sender, block, now))
 
         try:
-            rejected = await intake.take(request, otlp.MAX_WIRE_BYTES, read, unsupported)
+            rejected = await intake.take(request, sender, otlp.MAX_WIRE_BYTES, read, unsupported)
         except Refused as refused:
             return _refusal(refused, otlp.failure(refused, encoding), encoding)
         return Response(otlp.success(signal, encoding, rejected), media_type=encoding)
@@ -100,7 +98,7 @@ def _insert(intake: Intake, writing: Writing, name: str) -> Handler:
             return writing.row(table, sender, identity, batch)
 
         try:
-            await intake.take(request, wire.MAX_BYTES, read, unsupported)
+            await intake.take(request, sender, wire.MAX_BYTES[name], read, unsupported)
         except Refused as refused:
             return _refusal(refused, refused.public_message.encode(), "text/plain")
         return Response()

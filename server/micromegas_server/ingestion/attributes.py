@@ -4,11 +4,13 @@ Texts, numbers and booleans are JSON's own, bytes are base64, lists and maps nes
 which refuse messages nested more than a hundred deep.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import msgspec
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+
+from micromegas_server.ingestion.rows import Size
 
 Json: TypeAlias = "str | int | float | bool | bytes | list[Json] | dict[str, Json] | None"
 
@@ -20,24 +22,27 @@ def json_text(value: Any) -> str:
     return _encode(value).decode()
 
 
-def plain(value: AnyValue) -> Json:
-    """A value of OTLP as values of Python."""
+def plain(value: AnyValue, size: Size) -> Json:
+    """A value of OTLP as values of Python. Raises Refused where `size` has no room for what it holds."""
     kind = value.WhichOneof("value")
     if kind is None:
         return None
     if kind == "array_value":
-        return [plain(item) for item in value.array_value.values]
+        values = value.array_value.values
+        size.count(len(values))
+        return [plain(item, size) for item in values]
     if kind == "kvlist_value":
-        return attributes(value.kvlist_value.values)
+        return attributes(value.kvlist_value.values, size)
     if kind == "string_value_strindex":  # for profiles alone; elsewhere to be taken as absent
         return None
     result: Json = getattr(value, kind)
     return result
 
 
-def attributes(pairs: Iterable[KeyValue]) -> dict[str, Json]:
-    """Attributes by name; of a name that comes twice the last value."""
-    return {pair.key: plain(pair.value) for pair in pairs}
+def attributes(pairs: Sequence[KeyValue], size: Size) -> dict[str, Json]:
+    """Attributes by name; of a name that comes twice the last value. Raises like `plain`."""
+    size.count(len(pairs))
+    return {pair.key: plain(pair.value, size) for pair in pairs}
 
 
 def text(value: Json) -> str:
@@ -47,9 +52,10 @@ def text(value: Json) -> str:
     return "" if value is None else json_text(value)
 
 
-def scope_properties(scope: InstrumentationScope, schema_url: str) -> dict[str, Json]:
+def scope_properties(scope: InstrumentationScope, schema_url: str, size: Size) -> dict[str, Json]:
     """What is known of an instrumentation scope, as properties `otel.scope.*` of each of its rows."""
-    found: dict[str, Json] = {f"otel.scope.attr.{pair.key}": plain(pair.value) for pair in scope.attributes}
+    known = attributes(scope.attributes, size)
+    found: dict[str, Json] = {f"otel.scope.attr.{name}": value for name, value in known.items()}
     for name, value in (("name", scope.name), ("version", scope.version), ("schema_url", schema_url)):
         if value:
             found[f"otel.scope.{name}"] = value

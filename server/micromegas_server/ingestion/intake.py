@@ -14,7 +14,7 @@ from micromegas_auth.text import quoted
 from micromegas_server.ingestion.body import Body
 from micromegas_server.ingestion.budget import Budget, Share
 from micromegas_server.ingestion.errors import Refused, busy
-from micromegas_server.ingestion.rows import Rejected
+from micromegas_server.ingestion.rows import Rejected, Sender
 from micromegas_server.ingestion.tally import Tally
 from micromegas_server.lake_writer import LakeFull
 
@@ -42,11 +42,12 @@ class Intake:
         self._tally = tally
         self._pool = ThreadPoolExecutor(WORKERS, "micromegas-intake")
 
-    async def take(self, request: Request, limit: int, read: Read, unsupported: str | None) -> Rejected:
+    async def take(self, request: Request, sender: Sender, limit: int, read: Read, unsupported: str | None) -> Rejected:
         """Take a request in; it is on disk when this returns.
 
         Args:
             request: The request.
+            sender: Whose it is.
             limit: For its body as it is sent, in bytes.
             read: Takes the body apart.
             unsupported: Why it is not even read, if so.
@@ -61,21 +62,27 @@ class Intake:
         try:
             if unsupported is not None:
                 raise Refused(415, f"unsupported media type: {unsupported}")  # noqa: TRY301 - one way for all refusals
-            rejected, size = await self._written(body, limit, read)
+            rejected, size = await self._written(body, sender, limit, read)
         except Refused as refused:
             self._tally.add(refused.status)
+            refused.__traceback__ = None  # its frames hold what has been read of the body, which no longer counts
             await body.drain()
             raise
         self._tally.add(200, size=size, rejected=rejected.count)
         return rejected
 
-    async def _written(self, body: Body, limit: int, read: Read) -> tuple[Rejected, int]:
+    async def _written(self, body: Body, sender: Sender, limit: int, read: Read) -> tuple[Rejected, int]:
         try:
-            with Share(self._budget) as share:
+            with Share(self._budget, sender) as share:
                 share.grow(_LEAST_BYTES)
                 data = await body.read(share, limit)
                 size = len(data)
-                future = await asyncio.get_running_loop().run_in_executor(self._pool, read, data, share)
+
+                def begin() -> "Future[Rejected]":
+                    share.begin()
+                    return read(data, share)
+
+                future = await asyncio.get_running_loop().run_in_executor(self._pool, begin)
             return await _outcome(future), size
         except Refused:
             raise

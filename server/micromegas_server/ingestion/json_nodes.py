@@ -1,12 +1,15 @@
 """Messages of OTLP in its JSON form, which differs from protobuf's own in a few places."""
 
+import json
 from base64 import b64encode
 from typing import Any
 
 from google.protobuf.json_format import ParseDict, ParseError
 
-from micromegas_server.ingestion.errors import malformed
+from micromegas_server.ingestion.errors import malformed, too_large
 from micromegas_server.ingestion.nodes import MALFORMED, Counter, M, Node
+
+MAX_JSON_VALUES = 1_000_000  # in one request: to make a message of them takes microseconds for each
 
 _IDS = ("traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id")
 
@@ -47,11 +50,38 @@ class JsonNode:
         return _from_json(kind, _with_bytes(self._value))
 
 
+def json_root(body: bytes | bytearray) -> JsonNode:
+    """The message of a whole request.
+
+    Raises:
+        Refused: It is no JSON, or has too many values.
+    """
+    try:
+        value = json.loads(body, parse_constant=_no_constant)
+    except (ValueError, RecursionError):  # not UTF-8 and a number of too many digits are ValueErrors too
+        raise malformed("its body is no JSON, or nests too deeply") from None
+    left, inside = MAX_JSON_VALUES, [value] if isinstance(value, (dict, list)) else []
+    while inside:
+        holder = inside.pop()
+        left -= len(holder)
+        if left < 0:
+            raise too_large("too many values")
+        items = holder.values() if isinstance(holder, dict) else holder
+        inside += [item for item in items if isinstance(item, (dict, list))]
+    return JsonNode(value, Counter())
+
+
+def _no_constant(name: str) -> None:
+    """RFC 8259 section 6: NaN and Infinity are no numbers. (ProtoJSON has them as texts.)"""
+    raise ValueError(name)
+
+
 def _from_json(kind: type[M], value: dict[str, Any]) -> M:
     try:
         return ParseDict(value, kind(), ignore_unknown_fields=True)
-    except (ParseError, ValueError, TypeError, AttributeError, RecursionError):
-        # ParseDict lets the others out where a value is of a type it did not think of.
+    except (ParseError, ValueError, TypeError, AttributeError, RecursionError, OverflowError, SystemError):
+        # ParseDict lets the others out where a value is of a type it did not think of: OverflowError of 1e999 for an
+        # integer, SystemError of a lone surrogate for a message.
         raise malformed(MALFORMED) from None
 
 

@@ -32,7 +32,8 @@ def add(node: Node, scope: Scope, rows: Rows, rejected: Rejected) -> None:
     if not is_time(time):
         rejected.add(f"log records {NO_TIME}")
         return
-    found = attributes(record.attributes) | scope.properties
+    found = attributes(record.attributes, rows.size) | scope.properties
+    rows.size.count(len(scope.properties))
     for name, length, value in (("trace", 16, record.trace_id), ("span", 8, record.span_id)):
         if len(value) == length:
             found[f"otel.{name}_id"] = value.hex()
@@ -40,7 +41,7 @@ def add(node: Node, scope: Scope, rows: Rows, rejected: Rejected) -> None:
         found["otel.severity_text"] = record.severity_text
     if record.event_name:
         found["otel.event_name"] = record.event_name
-    msg, properties = text(plain(record.body)), json_text(found)
+    msg, properties = text(plain(record.body, rows.size)), json_text(found)
     size = len(msg) + len(properties)
     rows.add(time, level(record.severity_number), scope.target, msg, properties, time=time, size=size)
 

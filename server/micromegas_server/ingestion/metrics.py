@@ -17,7 +17,7 @@ from opentelemetry.proto.metrics.v1 import metrics_pb2 as pb
 
 from micromegas_server.ingestion.attributes import Json, attributes, json_text
 from micromegas_server.ingestion.nodes import Node, Oversized
-from micromegas_server.ingestion.rows import Rejected, Rows
+from micromegas_server.ingestion.rows import Rejected, Rows, Size
 from micromegas_server.ingestion.signal_kinds import NO_TIME, OVERSIZED, Scope, Signal
 from micromegas_server.ingestion.times import is_time
 
@@ -27,7 +27,7 @@ Value = tuple[str, bool, float, dict[str, Json]]
 _NO_PROPERTIES: dict[str, Json] = {}
 
 
-def _number(point: Any) -> Iterator[Value]:
+def _number(point: Any, _: Size) -> Iterator[Value]:
     kind = point.WhichOneof("value")
     if kind is not None:
         yield "", True, float(getattr(point, kind)), _NO_PROPERTIES
@@ -40,12 +40,13 @@ def _count_sum_min_max(point: Any, buckets: dict[str, Json]) -> Iterator[Value]:
             yield f"_{name}", True, getattr(point, name), _NO_PROPERTIES
 
 
-def _histogram(point: Any) -> Iterator[Value]:
+def _histogram(point: Any, size: Size) -> Iterator[Value]:
+    size.count(len(point.explicit_bounds) + len(point.bucket_counts))
     bounds, counts = list(point.explicit_bounds), list(point.bucket_counts)
     return _count_sum_min_max(point, {"otel.histogram.bounds": bounds, "otel.histogram.counts": counts})
 
 
-def _exponential(point: Any) -> Iterator[Value]:
+def _exponential(point: Any, size: Size) -> Iterator[Value]:
     buckets: dict[str, Json] = {
         "otel.histogram.scale": point.scale,
         "otel.histogram.zero_count": point.zero_count,
@@ -53,11 +54,13 @@ def _exponential(point: Any) -> Iterator[Value]:
     }
     for name in ("positive", "negative"):
         side = getattr(point, name)
+        size.count(len(side.bucket_counts))
         buckets[f"otel.histogram.{name}"] = {"offset": side.offset, "counts": list(side.bucket_counts)}
     return _count_sum_min_max(point, buckets)
 
 
-def _summary(point: Any) -> Iterator[Value]:
+def _summary(point: Any, size: Size) -> Iterator[Value]:
+    size.count(len(point.quantile_values))
     yield "_count", False, float(point.count), _NO_PROPERTIES
     yield "_sum", True, point.sum, _NO_PROPERTIES
     for at in point.quantile_values:
@@ -66,7 +69,7 @@ def _summary(point: Any) -> Iterator[Value]:
 
 
 # The field of a metric: the messages of its data and of a point of it, and what values such a point has.
-_DATA: dict[str, tuple[type[Any], type[Any], Callable[[Any], Iterator[Value]]]] = {
+_DATA: dict[str, tuple[type[Any], type[Any], Callable[[Any, Size], Iterator[Value]]]] = {
     "gauge": (pb.Gauge, pb.NumberDataPoint, _number),
     "sum": (pb.Sum, pb.NumberDataPoint, _number),
     "histogram": (pb.Histogram, pb.HistogramDataPoint, _histogram),
@@ -99,7 +102,7 @@ def _add_point(
     metric: pb.Metric,
     target: str,
     shared: dict[str, Json],
-    values_of: Callable[[Any], Iterator[Value]],
+    values_of: Callable[[Any, Size], Iterator[Value]],
     rows: Rows,
     rejected: Rejected,
 ) -> None:
@@ -109,11 +112,14 @@ def _add_point(
     if not is_time(time):
         rejected.add(f"data points {NO_TIME}")
         return
-    common = attributes(point.attributes) | shared
+    size = rows.size
+    size.count(len(getattr(point, "exemplars", ())))  # of summaries there are none
+    common = attributes(point.attributes, size) | shared
     has_value = False
-    for suffix, has_unit, value, own in values_of(point):
+    for suffix, has_unit, value, own in values_of(point, size):
         has_value = True
         name, unit = metric.name + suffix, metric.unit if has_unit else ""
+        size.count(len(common))
         properties = json_text(common | own if own else common)
         rows.add(time, target, name, unit, value, properties, time=time, size=len(name) + len(unit) + len(properties))
     if not has_value:

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError, Message
 
 from micromegas_server.ingestion.errors import malformed, too_large
 
-MAX_RECORDS = 500_000  # in one request, and everything around them counts too
+MAX_RECORDS = 500_000  # in one request, and all fields around them count too
 MAX_RECORD_BYTES = 4 * 1024 * 1024  # of one record, data point, resource, scope
 
 M = TypeVar("M", bound=Message)
@@ -52,7 +52,7 @@ class Counter:
         """Count one more. Raises Refused."""
         self.left -= 1
         if self.left < 0:
-            raise too_large("too many records")
+            raise too_large("too many records and fields")
 
 
 class ProtobufNode:
@@ -96,6 +96,7 @@ class ProtobufNode:
             elif len(own) + stop - begin > MAX_RECORD_BYTES:
                 raise too_large(f"a resource or scope above {MAX_RECORD_BYTES} bytes")
             else:
+                self._counter.take()  # what is unknown too: the walk takes time for each
                 own += data[begin:stop]
             position = stop
         return _decode(kind, bytes(own)), found

@@ -1,15 +1,12 @@
 """Where rows of OTLP come from: a resource stands for a process, and each signal of it for a stream."""
 
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import pyarrow as pa
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from micromegas_server.ingestion.attributes import Json, attributes, json_text, text
-from micromegas_server.ingestion.rows import Sender, derived_id
-from micromegas_server.ingestion.schemas import one_row
+from micromegas_server.ingestion.rows import Sender, Size, derived_id
 from micromegas_server.ingestion.times import parse_time
 
 _PROCESSES = uuid.UUID("759e84bf-9acd-446c-9f5d-e57a8972f5a4")
@@ -49,28 +46,23 @@ class Origin:
             },
         }
 
-    def batches(self, is_new: Callable[[str, str], bool], first_time: int) -> dict[str, pa.RecordBatch]:
-        """The rows of the process and the stream, each where `is_new` says so of table and id.
+    def rows(self, first_time: int) -> dict[str, tuple[str, dict[str, object]]]:
+        """The rows of the process and the stream, with their ids, by table.
 
         Args:
-            is_new: Whether it is not yet written.
             first_time: Of its rows, in nanoseconds since the epoch; when the process began, if it does not say.
         """
-        found = {}
-        if is_new("processes", self.process_id):
-            start = self.process["start_time"] or first_time
-            found["processes"] = one_row("processes", self.process | {"start_time": start, "start_ticks": start})
-        if is_new("streams", self.stream_id):
-            found["streams"] = one_row("streams", self.stream)
-        return found
+        start = self.process["start_time"] or first_time
+        process = self.process | {"start_time": start, "start_ticks": start}
+        return {"processes": (self.process_id, process), "streams": (self.stream_id, self.stream)}
 
 
-def origin_of(resource: Resource, signal: str, sender: Sender, insert_time: int) -> Origin:
+def origin_of(resource: Resource, signal: str, sender: Sender, insert_time: int, size: Size) -> Origin:
     """The process that `resource` stands for, and its stream of `signal`.
 
     The sender belongs to the id: what one sends of itself cannot be taken for another's.
     """
-    known = attributes(resource.attributes)
+    known = attributes(resource.attributes, size)
     properties = json_text({f"otel.resource.{name}": value for name, value in known.items()})
     process_id = derived_id(_PROCESSES, json_text([sender.issuer, sender.subject, known]))
     stream_id = derived_id(uuid.UUID(process_id), signal)

@@ -2,7 +2,6 @@
 
 import json
 import uuid
-from collections.abc import Callable
 from hashlib import sha256
 
 import pyarrow as pa
@@ -10,18 +9,19 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
-from micromegas_server.ingestion.errors import Refused, malformed
-from micromegas_server.ingestion.json_nodes import JsonNode
+from micromegas_server.ingestion.errors import Refused, too_large
+from micromegas_server.ingestion.json_nodes import json_root
 from micromegas_server.ingestion.logs import LOGS
 from micromegas_server.ingestion.metrics import METRICS
 from micromegas_server.ingestion.nodes import Counter, Node, Oversized, ProtobufNode
 from micromegas_server.ingestion.origin import origin_of
-from micromegas_server.ingestion.rows import Rejected, Rows, Sender, Size, derived_id
+from micromegas_server.ingestion.rows import Belonging, Rejected, Rows, Sender, Size, derived_id, row_bytes
 from micromegas_server.ingestion.signal_kinds import OVERSIZED, Scope, Signal
 from micromegas_server.ingestion.spans import TRACES
 
 SIGNALS: dict[str, Signal] = {signal.name: signal for signal in (LOGS, METRICS, TRACES)}
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
+MAX_RESOURCES = 1000  # in one request: each has two rows of its own, and an id that is remembered
 MAX_WIRE_BYTES = 20 * 1024 * 1024
 MAX_DECODED_BYTES = {
     PROTOBUF: 300 * 1024 * 1024,
@@ -47,15 +47,9 @@ def block_id(signal: Signal, sender: Sender, body: bytes | bytearray) -> str:
 
 
 def read(
-    signal: Signal,
-    encoding: str,
-    body: bytes | bytearray,
-    sender: Sender,
-    block: str,
-    insert_time: int,
-    is_new: Callable[[str, str], bool],
-) -> tuple[dict[str, pa.RecordBatch], Rejected]:
-    """The rows of a request, by table.
+    signal: Signal, encoding: str, body: bytes | bytearray, sender: Sender, block: str, insert_time: int
+) -> tuple[dict[str, pa.RecordBatch], Belonging, Rejected]:
+    """The rows of a request by table, and those of its processes and streams, each to be written if it is new.
 
     Args:
         signal: Of the route.
@@ -64,43 +58,37 @@ def read(
         sender: Who sent it.
         block: Its `block_id`.
         insert_time: In nanoseconds since the epoch.
-        is_new: Whether a row of this table with this id is still to be written.
 
     Raises:
         Refused: It is malformed, or too large.
     """
     rejected, size = Rejected(), Size()
     rows = Rows(signal.table, signal.columns, size)
-    others: dict[str, list[pa.RecordBatch]] = {}
+    belonging: Belonging = {"processes": {}, "streams": {}}
     _, resources = _root(encoding, body).open(signal.request, signal.resources)
+    if len(resources) > MAX_RESOURCES:
+        raise too_large(f"more than {MAX_RESOURCES} resources")
     for _, node in resources:
         about, scopes = node.open(signal.resource, signal.scopes)
-        origin = origin_of(about.resource, signal.name, sender, insert_time)
+        origin = origin_of(about.resource, signal.name, sender, insert_time, size)
         before = len(rows)
         rows.begin(origin.repeated(block))
         for _, scope_node in scopes:
             _add_scope(signal, scope_node, rows, rejected)
         if len(rows) > before:
-            for table, batch in origin.batches(is_new, rows.first_time).items():
-                others.setdefault(table, []).append(batch)
-    batches = {table: pa.concat_batches(several) for table, several in others.items()}
-    if len(rows):
-        batches[signal.table] = rows.batch()
-    return batches, rejected
+            for table, (identity, values) in origin.rows(rows.first_time).items():
+                size.take(row_bytes(values))
+                belonging[table].setdefault(identity, values)
+    return {signal.table: rows.batch()} if len(rows) else {}, belonging, rejected
 
 
 def _root(encoding: str, body: bytes | bytearray) -> Node:
-    if encoding == PROTOBUF:
-        return ProtobufNode(body, 0, len(body), Counter())
-    try:
-        return JsonNode(json.loads(body), Counter())
-    except (ValueError, RecursionError):  # not UTF-8 and a number of too many digits are ValueErrors too
-        raise malformed("its body is no JSON, or nests too deeply") from None
+    return ProtobufNode(body, 0, len(body), Counter()) if encoding == PROTOBUF else json_root(body)
 
 
 def _add_scope(signal: Signal, node: Node, rows: Rows, rejected: Rejected) -> None:
     about, records = node.open(signal.scope, signal.records)
-    scope = Scope(about.scope, about.schema_url)
+    scope = Scope(about.scope, about.schema_url, rows.size)
     for _, record in records:
         try:
             signal.add(record, scope, rows, rejected)

@@ -1,8 +1,9 @@
 """Rows of one table, gathered from one request."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import pyarrow as pa
 
@@ -11,7 +12,12 @@ from micromegas_server.ingestion.errors import too_large
 from micromegas_server.ingestion.schemas import SCHEMAS
 
 MAX_ROW_BYTES = 300 * 1024 * 1024
+MAX_VALUES = 2_000_000  # in one request: a microsecond or so each
 _ROW_OVERHEAD = 64
+
+
+# Rows that are written if they are new: table -> id -> values
+Belonging: TypeAlias = dict[str, dict[str, dict[str, object]]]
 
 
 class Sender(NamedTuple):
@@ -55,14 +61,22 @@ class Rejected:
 
 
 class Size:
-    """How much memory the rows of a request may still take.
+    """How much memory, and work, the rows of a request may still take.
 
     Args:
         left: In bytes.
+        values: How many attributes, elements of lists, events, links, buckets; what rows repeat counts for each.
     """
 
-    def __init__(self, left: int = MAX_ROW_BYTES) -> None:
+    def __init__(self, left: int = MAX_ROW_BYTES, values: int = MAX_VALUES) -> None:
         self._left = left
+        self._values = values
+
+    def count(self, values: int) -> None:
+        """Count `values` more, before they are made. Raises Refused (413) where they are too many."""
+        self._values -= values
+        if self._values < 0:
+            raise too_large("too many attributes and other values")
 
     def take(self, size: int) -> None:
         """Count `size` more bytes. Raises Refused (413) where they are too many."""
@@ -80,13 +94,14 @@ class Rows:
         size: What they may take.
 
     Attributes:
+        size: As given.
         first_time: The earliest time of the run, in nanoseconds since the epoch; 0 while it has no rows.
     """
 
     def __init__(self, table: str, columns: tuple[str, ...], size: Size) -> None:
         self._schema = SCHEMAS[table]
         self._columns = columns
-        self._size = size
+        self.size = size
         self._rows: list[tuple[object, ...]] = []
         self._runs: list[tuple[dict[str, object], int]] = []  # what a run repeats, and where it begins
         self._repeated = 0
@@ -96,7 +111,7 @@ class Rows:
         """Rows from now on have these values too."""
         self._runs.append((repeated, len(self._rows)))
         self.first_time = 0
-        self._repeated = _ROW_OVERHEAD + sum(len(value) for value in repeated.values() if isinstance(value, str))
+        self._repeated = row_bytes(repeated)
 
     def add(self, *values: object, time: int, size: int) -> None:
         """One row.
@@ -109,7 +124,7 @@ class Rows:
         Raises:
             Refused: It is one too many (413).
         """
-        self._size.take(self._repeated + size)
+        self.size.take(self._repeated + size)
         self._rows.append(values)
         if not self.first_time or time < self.first_time:
             self.first_time = time
@@ -135,6 +150,11 @@ class Rows:
             for (repeated, begin), end in zip(self._runs, ends, strict=True)
         ]
         return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
+
+
+def row_bytes(values: Mapping[str, object]) -> int:
+    """About how much memory a row of these values takes."""
+    return _ROW_OVERHEAD + sum(len(value) for value in values.values() if isinstance(value, str))
 
 
 def derived_id(namespace: uuid.UUID, name: str) -> str:

@@ -5,6 +5,8 @@ are JSON in a text, so that every client can show them. Each row says who sent i
 which is null for API keys. docs/ingestion.md says what each column holds.
 """
 
+from collections.abc import Mapping, Sequence
+
 import pyarrow as pa
 
 TIME = pa.timestamp("ns", tz="UTC")
@@ -114,9 +116,9 @@ SCHEMAS: dict[str, pa.Schema] = {
 }
 
 
-def one_row(table: str, values: dict[str, object]) -> pa.RecordBatch:
-    """A batch of one row of `table`; a column that `values` leaves out is null."""
+def batch_of(table: str, rows: Sequence[Mapping[str, object]]) -> pa.RecordBatch:
+    """A batch of these rows of `table`; a column that one leaves out is null in it."""
     schema = SCHEMAS[table]
     return pa.RecordBatch.from_arrays(
-        [pa.array([values.get(field.name)], field.type) for field in schema], schema=schema
+        [pa.array([row.get(field.name) for row in rows], field.type) for field in schema], schema=schema
     )

@@ -38,6 +38,8 @@ class Seen(Generic[T]):
         """
         with self._lock:
             known = self._known.get(key)
+            if isinstance(known, Future) and known.done() and known.exception():
+                known = None  # it is about to be forgotten
             if known is not None:
                 self._known.move_to_end(key)
             else:

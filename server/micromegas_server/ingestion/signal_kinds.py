@@ -9,7 +9,7 @@ from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 
 from micromegas_server.ingestion.attributes import Json, scope_properties
 from micromegas_server.ingestion.nodes import Node
-from micromegas_server.ingestion.rows import Rejected, Rows
+from micromegas_server.ingestion.rows import Rejected, Rows, Size
 
 NO_TIME = "without a time, or with one after 2261"
 OVERSIZED = "too large"
@@ -25,9 +25,9 @@ class Scope:
 
     __slots__ = ("properties", "target")
 
-    def __init__(self, scope: InstrumentationScope, schema_url: str) -> None:
+    def __init__(self, scope: InstrumentationScope, schema_url: str, size: Size) -> None:
         self.target = scope.name
-        self.properties: dict[str, Json] = scope_properties(scope, schema_url)
+        self.properties: dict[str, Json] = scope_properties(scope, schema_url, size)
 
 
 @dataclass(frozen=True)

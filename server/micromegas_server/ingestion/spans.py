@@ -28,10 +28,12 @@ def add(node: Node, scope: Scope, rows: Rows, rejected: Rejected) -> None:
     if len(span.trace_id) != _TRACE_ID or len(span.span_id) != _SPAN_ID:
         rejected.add("spans whose ids have not 16 and 8 bytes")
         return
-    properties = json_text(attributes(span.attributes) | scope.properties)
+    size = rows.size
+    size.count(len(scope.properties) + len(span.events) + len(span.links))
+    properties = json_text(attributes(span.attributes, size) | scope.properties)
     events = json_text(
         [
-            {"time": event.time_unix_nano, "name": event.name, "attributes": attributes(event.attributes)}
+            {"time": event.time_unix_nano, "name": event.name, "attributes": attributes(event.attributes, size)}
             for event in span.events
         ]
     )
@@ -40,7 +42,7 @@ def add(node: Node, scope: Scope, rows: Rows, rejected: Rejected) -> None:
             {
                 "trace_id": link.trace_id.hex(),
                 "span_id": link.span_id.hex(),
-                "attributes": attributes(link.attributes),
+                "attributes": attributes(link.attributes, size),
             }
             for link in span.links
         ]

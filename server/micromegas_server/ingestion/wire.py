@@ -10,10 +10,8 @@ from micromegas_server.ingestion.attributes import json_text
 from micromegas_server.ingestion.cbor import Malformed, Reader
 from micromegas_server.ingestion.errors import malformed
 from micromegas_server.ingestion.rows import Sender
-from micromegas_server.ingestion.schemas import one_row
+from micromegas_server.ingestion.schemas import batch_of
 from micromegas_server.ingestion.times import parse_time
-
-MAX_BYTES = 100 * 1024 * 1024
 
 Parts = dict[str, Callable[[Reader], Any]]
 
@@ -110,6 +108,10 @@ BLOCK: Parts = {
     "nb_objects": _count,
 }
 
+_MIB = 1024 * 1024
+# Of a message, by the route's last part. Blocks alone are large; texts of the others become several times as large.
+MAX_BYTES = {"insert_process": _MIB, "insert_stream": _MIB, "insert_block": 100 * _MIB}
+
 # The route's last part: the table, the parts of a message, and which of them tells it from others.
 MESSAGES: dict[str, tuple[str, Parts, str]] = {
     "insert_process": ("processes", PROCESS, "process_id"),
@@ -150,4 +152,4 @@ def read(route: str, body: bytes | bytearray, sender: Sender, insert_time: int) 
         raise malformed(f"without {min(missing)}")
     if table == "blocks":
         values["payload_size"] = len(values["payload"])
-    return table, values[identity], one_row(table, values)
+    return table, values[identity], batch_of(table, [values])

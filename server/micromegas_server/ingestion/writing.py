@@ -1,14 +1,16 @@
 """Rows on their way to the lake, each written once."""
 
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from typing import TypeAlias
+from contextlib import contextmanager
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
 from micromegas_server.ingestion import recall
-from micromegas_server.ingestion.rows import Rejected, Sender
+from micromegas_server.ingestion.rows import Belonging, Rejected, Sender
+from micromegas_server.ingestion.schemas import batch_of
 from micromegas_server.ingestion.seen import Seen
 from micromegas_server.lake import Lake
 from micromegas_server.lake_writer import LakeWriter
@@ -18,7 +20,6 @@ REQUESTS_REMEMBERED = 32_768
 ROWS_REMEMBERED = 131_072
 
 Batches: TypeAlias = Mapping[str, pa.RecordBatch]
-IsNew: TypeAlias = Callable[[str, str], bool]
 
 
 class Writing:
@@ -43,18 +44,17 @@ class Writing:
             self._rows.know(key, Rejected())
 
     def request(
-        self, block: str, sender: Sender, read: Callable[[IsNew], tuple[Batches, Rejected]]
+        self, block: str, sender: Sender, read: Callable[[], tuple[Batches, Belonging, Rejected]]
     ) -> "Future[Rejected]":
         """Write a request, if it is not made again.
 
         Args:
             block: The `block_id` of its rows, the same for the same request.
             sender: Who sent it.
-            read: Makes its rows. It is given a function that says of a process or stream whether its row is still to be
-                written, and then must be.
+            read: Makes its rows, and those of what they belong to, which are written if they are new.
 
         Returns:
-            What was rejected; done when the rest is on disk.
+            What was rejected; done when the rest is on disk, with all that it belongs to.
 
         Raises:
             LakeFull: The lake takes no more for the moment.
@@ -62,38 +62,75 @@ class Writing:
         """
         outcome, mine = self._requests.claim(block)
         if mine:
-            claims = [outcome]
-            self._write(claims, lambda: read(lambda table, name: self._claim(claims, (table, sender, name))))
+            with _failing([outcome]):
+                batches, belonging, rejected = read()
+                written = self._submit(sender, batches, belonging)
+            written.add_done_callback(lambda done: _settle([outcome], done, rejected))
         return outcome
 
     def row(self, table: str, sender: Sender, identity: str, batch: pa.RecordBatch) -> "Future[Rejected]":
         """Write one row, if it is not sent again. Returns and raises like `request`."""
         outcome, mine = self._rows.claim((table, sender, identity))
         if mine:
-            self._write([outcome], lambda: ({table: batch}, Rejected()))
+            with _failing([outcome]):
+                written = self._writer.submit({table: batch})
+            written.add_done_callback(lambda done: _settle([outcome], done, Rejected()))
         return outcome
 
-    def _claim(self, claims: "list[Future[Rejected]]", key: Hashable) -> bool:
-        outcome, mine = self._rows.claim(key)
-        if mine:
-            claims.append(outcome)
-        return mine
-
-    def _write(self, claims: "list[Future[Rejected]]", read: Callable[[], tuple[Batches, Rejected]]) -> None:
-        """Write what `read` makes, and let `claims`, which may grow meanwhile, share its outcome."""
-        try:
-            batches, rejected = read()
+    def _submit(self, sender: Sender, batches: Batches, belonging: Belonging) -> "Future[None]":
+        """Hand rows to the lake, and those of `belonging` that nobody else has."""
+        claims: list[Future[Rejected]] = []
+        new: Belonging = {}
+        others: list[tuple[str, str, Future[Rejected]]] = []  # what another request is writing
+        # Only now: of what is claimed while a request is read, a malformed one would leave nothing to those that wait.
+        for table, rows in belonging.items():
+            for identity, values in rows.items():
+                outcome, mine = self._rows.claim((table, sender, identity))
+                if mine:
+                    claims.append(outcome)
+                    new.setdefault(table, {})[identity] = values
+                elif not outcome.done():
+                    others.append((table, identity, outcome))
+        with _failing(claims):
+            batches = {**batches, **{table: batch_of(table, list(rows.values())) for table, rows in new.items()}}
             written = self._writer.submit(batches) if batches else _nothing()
-        except BaseException as error:
-            _fail(claims, error)
-            raise
-        written.add_done_callback(lambda done: _settle(claims, done, rejected))
+        written.add_done_callback(lambda done: _settle(claims, done, Rejected()))
+        if not others:
+            return written
+        finished: Future[None] = Future()
+
+        def end() -> None:
+            """All are done. What others failed to write is written here: the rows that belong to it are there."""
+            lost: Belonging = {}
+            for table, identity, outcome in others:
+                if outcome.exception():
+                    lost.setdefault(table, {})[identity] = belonging[table][identity]
+            if written.exception() or not lost:
+                _copy(written, finished)
+                return
+            try:
+                self._submit(sender, {}, lost).add_done_callback(lambda done: _copy(done, finished))
+            except Exception as error:  # noqa: BLE001 - it goes to those who wait
+                finished.set_exception(error)
+
+        _when_done([written, *(outcome for _, _, outcome in others)], end)
+        return finished
 
 
 def _nothing() -> "Future[None]":
     future: Future[None] = Future()
     future.set_result(None)
     return future
+
+
+@contextmanager
+def _failing(claims: "list[Future[Rejected]]") -> Iterator[None]:
+    """Tell those who wait for `claims` what is raised here."""
+    try:
+        yield
+    except BaseException as error:
+        _fail(claims, error)
+        raise
 
 
 def _fail(claims: "list[Future[Rejected]]", error: BaseException) -> None:
@@ -108,3 +145,18 @@ def _settle(claims: "list[Future[Rejected]]", done: "Future[None]", rejected: Re
         return
     for claim in claims:
         claim.set_result(rejected)
+
+
+def _copy(done: "Future[None]", to: "Future[None]") -> None:
+    if error := done.exception():
+        to.set_exception(error)
+    else:
+        to.set_result(None)
+
+
+def _when_done(futures: "list[Future[Any]]", then: Callable[[], None]) -> None:
+    """Call `then` once, when all of `futures` are done."""
+    if futures:
+        futures[0].add_done_callback(lambda _: _when_done(futures[1:], then))
+    else:
+        then()

@@ -9,18 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from micromegas_server.ingestion.body import Body, gunzip
-from micromegas_server.ingestion.budget import Budget, Share
+from micromegas_server.ingestion.budget import SENDERS, Budget, Share
 from micromegas_server.ingestion.errors import Refused
 from micromegas_server.ingestion.seen import Seen
 from micromegas_server.ingestion.tally import PERIOD, Tally
 from micromegas_server.ingestion.times import LATEST, parse_time
 from starlette.requests import Request
+from support.ingestion_samples import AGENT, ALICE
 
 PLENTY = 2**30
 
 
 def share(size: int = PLENTY) -> Share:
-    return Share(Budget(size))
+    return Share(Budget(size * SENDERS), ALICE)
 
 
 @given(st.binary(max_size=5000), st.integers(0, 3))
@@ -59,7 +60,7 @@ def test_gzip_that_is_refused(data: bytes, status: int) -> None:
 def test_a_bomb_is_not_made() -> None:
     """No more of it than the limit and a byte."""
     budget = Budget(PLENTY)
-    with Share(budget) as mine:
+    with Share(budget, ALICE) as mine:
         with pytest.raises(Refused):
             gunzip(BOMB, mine, 1_000_000)
         assert PLENTY - budget.left <= 1_000_000
@@ -72,13 +73,35 @@ def test_a_limit_is_allowed_itself() -> None:
 
 def test_shares_are_given_back() -> None:
     budget = Budget(100)
-    with Share(budget) as first, Share(budget) as second:
+    with Share(budget, ALICE) as first, Share(budget, AGENT) as second:
+        for share in (first, second):
+            share.begin()
         first.grow(60)
         second.grow(40)
         with pytest.raises(Refused) as caught:
             second.grow(1)
         assert (caught.value.status, caught.value.retry_after) == (503, 1)
     assert budget.left == 100
+
+
+def test_one_sender_cannot_hold_it_all() -> None:
+    """Bodies of one sender that wait have a third of it; what is being taken apart is not bounded so."""
+    budget = Budget(300)
+    with Share(budget, ALICE) as first, Share(budget, ALICE) as second, Share(budget, AGENT) as other:
+        first.grow(60)
+        second.grow(40)
+        with pytest.raises(Refused) as caught:
+            second.grow(1)
+        assert caught.value.status == 503
+        other.grow(100)
+        first.begin()
+        first.grow(40)
+        second.grow(60)
+        with pytest.raises(Refused):
+            second.grow(1)
+    assert budget.left == 300
+    with Share(budget, ALICE) as again:
+        again.grow(100)
 
 
 def body_of(*chunks: bytes | None, announced: int | None = None) -> Body:

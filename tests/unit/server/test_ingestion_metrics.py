@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from google.protobuf.json_format import MessageToDict
 from micromegas_server.ingestion import nodes, otlp
+from micromegas_server.ingestion import rows as rows_module
+from micromegas_server.ingestion.errors import Refused
 from micromegas_server.ingestion.metrics import METRICS
 from micromegas_server.ingestion.rows import Rejected
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -21,7 +23,7 @@ def read(request: ExportMetricsServiceRequest, encoding: str = otlp.PROTOBUF) ->
     body = request.SerializeToString()
     if encoding == otlp.JSON:
         body = json.dumps(MessageToDict(request, use_integers_for_enums=True)).encode()
-    batches, rejected = otlp.read(METRICS, encoding, body, ALICE, "block", NOW, lambda *_: True)
+    batches, _, rejected = otlp.read(METRICS, encoding, body, ALICE, "block", NOW)
     if "measures" not in batches:
         return {}, rejected
     rows = batches["measures"].drop_columns(["time", "insert_time"]).to_pylist()
@@ -144,5 +146,27 @@ def test_a_metric_without_data() -> None:
 
 def test_many_points() -> None:
     body = gauge("x", *[0.5] * 1000).SerializeToString()
-    batches, _ = otlp.read(METRICS, otlp.PROTOBUF, body, ALICE, "block", NOW, lambda *_: True)
+    batches, _, _ = otlp.read(METRICS, otlp.PROTOBUF, body, ALICE, "block", NOW)
     assert batches["measures"].column("time").cast("int64").to_pylist() == list(range(NOW, NOW + 1000))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("gauge", {"exemplars": [{}] * 100}),
+        ("gauge", {"attributes": [{}] * 100}),
+        ("histogram", {"bucket_counts": [1] * 50, "explicit_bounds": [1.0] * 50}),
+        ("exponential_histogram", {"positive": {"bucket_counts": [1] * 100}}),
+        ("summary", {"quantile_values": [{}] * 20, "attributes": [attribute(str(n), n) for n in range(4)]}),
+    ],
+)
+def test_many_values(kind: str, values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes time; of a summary's attributes, which several rows repeat, each of them."""
+    message, metric = request()
+    getattr(metric, kind).data_points.add(**AT, **values)
+    monkeypatch.setattr(rows_module.Size.__init__, "__defaults__", (rows_module.MAX_ROW_BYTES, 200))
+    otlp.read(METRICS, otlp.PROTOBUF, message.SerializeToString(), ALICE, "block", NOW)
+    monkeypatch.setattr(rows_module.Size.__init__, "__defaults__", (rows_module.MAX_ROW_BYTES, 99))
+    with pytest.raises(Refused) as caught:
+        otlp.read(METRICS, otlp.PROTOBUF, message.SerializeToString(), ALICE, "block", NOW)
+    assert caught.value.status == 413

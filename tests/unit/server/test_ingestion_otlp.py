@@ -10,12 +10,12 @@ from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
-from micromegas_server.ingestion import nodes, otlp, rows
+from micromegas_server.ingestion import json_nodes, nodes, otlp, rows
 from micromegas_server.ingestion.errors import Refused, busy, malformed
 from micromegas_server.ingestion.logs import level
 from micromegas_server.ingestion.otlp import JSON, PROTOBUF, SIGNALS
 from micromegas_server.ingestion.rows import Rejected, Sender
-from micromegas_server.ingestion.schemas import SCHEMAS
+from micromegas_server.ingestion.schemas import SCHEMAS, batch_of
 from opentelemetry.proto.trace.v1.trace_pb2 import Status as SpanStatus
 from support.ingestion_samples import AGENT, ALICE, NOW, REQUESTS, attribute, gauge, logs, spans
 
@@ -28,8 +28,9 @@ def read(
     """The rows of each table, with times as numbers."""
     kind = SIGNALS[signal]
     block = otlp.block_id(kind, sender, body)
-    batches, rejected = otlp.read(kind, encoding, body, sender, block, NOW, lambda *_: True)
-    return {table: plain(table, batch) for table, batch in batches.items()}, rejected
+    batches, belonging, rejected = otlp.read(kind, encoding, body, sender, block, NOW)
+    made = {table: batch_of(table, list(rows.values())) for table, rows in belonging.items() if rows}
+    return {table: plain(table, batch) for table, batch in {**batches, **made}.items()}, rejected
 
 
 def plain(table: str, batch: pa.RecordBatch) -> list[dict[str, Any]]:
@@ -208,10 +209,11 @@ def test_several_resources_stay_apart() -> None:
     assert [row["exe"] for row in tables["processes"]] == ["a", "b"]
 
 
-def test_known_processes_are_not_written_again() -> None:
-    body = logs("one").SerializeToString()
-    batches, _ = otlp.read(SIGNALS["logs"], PROTOBUF, body, ALICE, "block", NOW, lambda *_: False)
-    assert batches.keys() == {"log_entries"}
+def test_a_resource_that_comes_twice_has_one_process() -> None:
+    message = logs("one")
+    message.MergeFrom(logs("two"))
+    tables, _ = read("logs", message.SerializeToString())
+    assert [len(tables[table]) for table in ("log_entries", "processes", "streams")] == [2, 1, 1]
 
 
 def test_a_process_that_says_when_it_began() -> None:
@@ -269,6 +271,10 @@ MALFORMED: dict[str, tuple[str, bytes]] = {
     "a lone surrogate": (JSON, json_record(severityText="\ud800")),
     "an id that is not hexadecimal": (JSON, json_record(traceId=SECRET)),
     "an id that is a number": (JSON, json_record(spanId=5)),
+    "an infinite number": (JSON, json_record(severityNumber=float("inf"))),
+    "a number that becomes infinite": (JSON, json_record().replace(b"{}", b'{"severityNumber": 1e999}')),
+    "no number": (JSON, json_record(unknown=float("nan"))),
+    "a lone surrogate for a message": (JSON, json.dumps({"resourceLogs": [{"resource": "\ud800"}]}).encode()),
     "null in a list": (JSON, json_record(attributes=[None])),
 }
 
@@ -335,8 +341,77 @@ def test_many_records_of_nothing(encoding: str, piece: bytes) -> None:
     assert refusal(encoding, body).status == 413
 
 
+def test_many_resources() -> None:
+    resource = logs("x").resource_logs[0].SerializeToString()
+    piece = b"\x0a" + varint(len(resource)) + resource
+    assert len(read("logs", piece * otlp.MAX_RESOURCES)[0]["log_entries"]) == otlp.MAX_RESOURCES
+    assert refusal(PROTOBUF, piece * (otlp.MAX_RESOURCES + 1)).status == 413
+
+
+def test_what_a_process_repeats_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = logs("x", note="n" * 1000).SerializeToString()
+    monkeypatch.setattr(rows.Size.__init__, "__defaults__", (4000, rows.MAX_VALUES))
+    read("logs", body)
+    monkeypatch.setattr(rows.Size.__init__, "__defaults__", (2000, rows.MAX_VALUES))
+    assert refusal(PROTOBUF, body).status == 413
+
+
+def many_values() -> dict[str, tuple[str, Message]]:
+    """A message of each kind with a hundred values of one kind, which are as small as can be."""
+    found: dict[str, tuple[str, Message]] = {}
+    for name in ("attributes", "body", "a map", "scope", "resource"):
+        request = logs("x")
+        resource = request.resource_logs[0]
+        record = resource.scope_logs[0].log_records[0]
+        holder: Any = {
+            "attributes": record.attributes,
+            "body": record.body.array_value.values,
+            "a map": record.body.kvlist_value.values,
+            "scope": resource.scope_logs[0].scope.attributes,
+            "resource": resource.resource.attributes,
+        }[name]
+        for _ in range(100):
+            holder.add()
+        found[name] = ("logs", request)
+    for name in ("attributes", "events", "links"):
+        traces = spans("x")
+        for _ in range(100):
+            getattr(traces.resource_spans[0].scope_spans[0].spans[0], name).add()
+        found[f"{name} of a span"] = ("traces", traces)
+    return found
+
+
+@pytest.mark.parametrize("name", many_values())
+def test_many_values(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes time, and two bytes of the request."""
+    signal, message = many_values()[name]
+    body = message.SerializeToString()
+    monkeypatch.setattr(rows.Size.__init__, "__defaults__", (rows.MAX_ROW_BYTES, 110))
+    read(signal, body)
+    monkeypatch.setattr(rows.Size.__init__, "__defaults__", (rows.MAX_ROW_BYTES, 99))
+    assert refusal(PROTOBUF, body, signal).status == 413
+
+
+def test_what_a_scope_repeats_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = logs(*["x"] * 100)
+    message.resource_logs[0].scope_logs[0].scope.attributes.append(attribute("k", 1))
+    monkeypatch.setattr(rows.Size.__init__, "__defaults__", (rows.MAX_ROW_BYTES, 150))
+    assert refusal(PROTOBUF, message.SerializeToString()).status == 413
+
+
+def test_many_fields_that_nobody_knows() -> None:
+    assert refusal(PROTOBUF, b"\xf8\x07\x00" * (nodes.MAX_RECORDS + 1)).status == 413
+
+
+@pytest.mark.parametrize("values", [b"0," * json_nodes.MAX_JSON_VALUES, b"{}," * (json_nodes.MAX_JSON_VALUES // 2)])
+def test_many_values_of_json(values: bytes) -> None:
+    body = b'{"unknown": [' + values + b'{}], "other": [' + values + b"{}]}"
+    refused = refusal(JSON, body)
+    assert (refused.status, refused.public_message) == (413, "request too large: too many values")
+
+
 def test_a_resource_that_every_row_would_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows.Size.__init__, "__defaults__", (1_000_000,))
+    monkeypatch.setattr(rows.Size.__init__, "__defaults__", (1_000_000, rows.MAX_VALUES))
     body = logs(*["x"] * 1000, note="n" * 10_000).SerializeToString()
     assert refusal(PROTOBUF, body).status == 413
 
