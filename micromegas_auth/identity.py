@@ -81,6 +81,9 @@ class Decision(msgspec.Struct, gc=False):
     auth: AuthContext
     last: "Remembered | None" = None
 
+    def __repr__(self) -> str:
+        return "Decision(...)"
+
 
 class Remembered(msgspec.Struct, frozen=True, gc=False):
     """What the front door made of a decision.
@@ -92,6 +95,9 @@ class Remembered(msgspec.Struct, frozen=True, gc=False):
 
     named: tuple[object, ...]
     caller: Any
+
+    def __repr__(self) -> str:
+        return "Remembered(...)"
 
 
 class Authenticator(Protocol):
