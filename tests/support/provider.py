@@ -32,7 +32,7 @@ class OidcProvider:
     def __enter__(self) -> Self:
         self._process = ChildProcess(NODE, FOLDER / "server.mjs").__enter__()
         try:
-            ready = json.loads(self._process.wait_for(r"^\{.*\}$").group())
+            ready = json.loads(self._process.wait_for(r"^\{.*\}$", timeout=120).group())
             self.issuer: str = ready["issuer"]
             self.client_secret: str = ready["clientSecret"]
             self.metadata: dict[str, Any] = self._get(f"{self.issuer}/.well-known/openid-configuration")
