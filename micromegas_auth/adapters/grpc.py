@@ -7,7 +7,6 @@ and in each handler `caller = caller_of(context)`; away from it, `current_caller
 """
 
 import functools
-import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -27,10 +26,9 @@ from micromegas_auth.adapters.grpc_calls import (
     status_of,
     unchanged,
 )
+from micromegas_auth.adapters.places import Places
 from micromegas_auth.attribution import Caller
-from micromegas_auth.errors import ProviderUnavailable, Reason
 from micromegas_auth.request import RequestAuthenticator
-from micromegas_auth.security_log import RefusalLog
 
 __all__ = ["AuthInterceptor", "caller_of", "current_caller"]
 
@@ -53,8 +51,7 @@ class AuthInterceptor(grpc.ServerInterceptor):
     def __init__(self, authenticator: RequestAuthenticator, public_services: Collection[str] = ()) -> None:
         self._authenticator = authenticator
         self._public = frozenset(public_services)
-        self._places = threading.Semaphore(MAX_WAITING)
-        self._refusals = RefusalLog()
+        self._places = Places(MAX_WAITING)
 
     def intercept_service(
         self,
@@ -77,14 +74,11 @@ class AuthInterceptor(grpc.ServerInterceptor):
         caller = self._authenticator.authenticate_nowait(headers)
         if caller is not None:
             return caller
-        if not self._places.acquire(blocking=False):
-            error = ProviderUnavailable(Reason.KEYS_UNAVAILABLE, f"{MAX_WAITING} calls wait for keys already")
-            self._refusals.add(error)
-            raise error
+        self._places.take()
         try:
             return self._authenticator.authenticate(headers)
         finally:
-            self._places.release()
+            self._places.leave()
 
 
 def guarded(handler: Handler, method: str, authenticate: Callable[[Metadata], Caller | None]) -> Handler:

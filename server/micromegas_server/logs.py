@@ -47,12 +47,12 @@ class AuditWriter:
 
     def __call__(self, lines: str) -> None:
         """Write one or more lines, joined by newlines. Raises OSError."""
-        if self._also is not None:
-            self._also(lines)
-        if self._prefixed:
-            prefix = f"{_timestamp(time.time())} INFO micromegas_auth.audit "
-            lines = prefix + lines.replace("\n", "\n" + prefix)
-        write_line(lines)
+        prefix = f"{_timestamp(time.time())} INFO micromegas_auth.audit " if self._prefixed else ""
+        try:
+            write_line(prefix + lines.replace("\n", "\n" + prefix))
+        finally:  # neither of the two may cost the other its lines
+            if self._also is not None:
+                self._also(lines)
 
 
 class _Formatter(logging.Formatter):
